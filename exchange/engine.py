@@ -1,0 +1,56 @@
+"""The one place that opens DuckDB: memory, threads, extensions, keys.
+
+Invariant: every connection is bounded by settings, spills encrypted, and never reaches the network: extensions come
+from installed wheels, automatic installing and loading is off.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import duckdb_extensions
+from duckdb import DuckDBPyConnection
+
+from exchange.databases import Databases
+from exchange.seal import Seal
+from exchange.settings import Settings
+
+STAGING_KEY = "staging"
+
+
+@contextmanager
+def connect(settings: Settings, seal: Seal, *, extensions: tuple[str, ...] = ("httpfs",)) -> Iterator[DuckDBPyConnection]:
+    """An in-memory connection that spills, encrypted, into the data folder.
+
+    `httpfs` is there for its OpenSSL: writing encrypted Parquet needs it. Parquet files under the key named
+    STAGING_KEY are read and written with `ENCRYPTION_CONFIG {footer_key: 'staging'}`.
+    """
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"SET memory_limit = '{int(settings.memory_limit)}B'")
+        connection.execute(f"SET threads = {settings.threads}")
+        connection.execute(f"SET temp_directory = '{settings.folder('spill')}'")
+        connection.execute("SET temp_file_encryption = true")
+        connection.execute("SET autoinstall_known_extensions = false")
+        connection.execute("SET autoload_known_extensions = false")
+        connection.execute("SET TimeZone = 'Asia/Shanghai'")
+        connection.execute("SET enable_progress_bar = false")
+        for name in extensions:
+            duckdb_extensions.import_extension(name, con=connection)
+            connection.load_extension(name)
+        key = seal.derive("staging files", length=16).hex()
+        connection.execute(f"PRAGMA add_parquet_key('{STAGING_KEY}', '{key}')")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def connect_lake(settings: Settings, seal: Seal, databases: Databases) -> Iterator[DuckDBPyConnection]:
+    """The same with the lake attached as `lake`: encrypted Parquet in `<data>/lake`, catalogue in PostgreSQL."""
+    with connect(settings, seal, extensions=("httpfs", "postgres_scanner", "ducklake")) as connection:
+        connection.execute(
+            f"ATTACH 'ducklake:postgres:{databases.lake.keywords()}' AS lake "
+            f"(DATA_PATH '{settings.folder('lake')}/', ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
+        )
+        yield connection

@@ -1,0 +1,160 @@
+"""Every error a person or a system can meet, in one tree.
+
+ExchangeError
+├── SettingError            a setting is missing or wrong; names itself
+├── KeyMissing              the master key is not there, or is not the one this data was sealed with
+├── CatalogueError          a catalogue file breaks a rule; carries every finding
+├── ParcelRefused           a push that changes nothing
+│   ├── DigestMismatch      the bytes are not the ones the provider digested
+│   ├── CountMismatch       the rows are not as many as the provider counted
+│   ├── MissingColumns      a required item has no column
+│   ├── Unreadable          not a table in any accepted format
+│   ├── Truncated           a table that ends in the middle
+│   ├── EmptyParcel         no bytes, or a header and nothing else
+│   ├── BatchReused         the batch number already stands for other bytes
+│   ├── ParcelTooLarge      above the limit, refused before the body
+│   ├── NoRoom              the disk can't take it, refused before the body
+│   └── UnsafeName          a file name that is a path
+├── NotAuthenticated        we don't know who is calling
+├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
+├── NotFound                no such push, resource, base, client, grant or record
+├── WrongState              right thing, wrong moment
+└── Unavailable             a part we need is not answering; try again
+
+Each error speaks Chinese first and English beside it. `facts` are for machines and never hold
+personal values. The doors translate classes into HTTP status and exit codes; nothing else does.
+"""
+
+from typing import ClassVar
+
+
+class ExchangeError(Exception):
+    """Something a caller can act on. `code` is stable; the sentences may improve."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, zh: str, en: str, **facts: object) -> None:
+        super().__init__(f"{zh} / {en}")
+        self.zh = zh
+        self.en = en
+        self.facts = facts
+
+
+class SettingError(ExchangeError):
+    """A setting is missing or cannot be used."""
+
+    code = "setting"
+
+
+class KeyMissing(ExchangeError):
+    """Data sealed with a master key that is not here cannot be read by anyone."""
+
+    code = "key-missing"
+
+
+class CatalogueError(ExchangeError):
+    """The catalogue files break rules. `findings` lists every one of them, so nobody mends them one at a time."""
+
+    code = "catalogue"
+
+    def __init__(self, findings: list[str]) -> None:
+        count = len(findings)
+        text = "\n".join(findings)
+        super().__init__(f"目录有 {count} 处不符合规则：\n{text}", f"{count} finding(s) in the catalogue, listed above")
+        self.findings = findings
+
+
+class ParcelRefused(ExchangeError):
+    """A push that was refused. Nothing changed."""
+
+    code = "parcel-refused"
+
+
+class DigestMismatch(ParcelRefused):
+    """The digest of what arrived differs from the digest declared."""
+
+    code = "digest-mismatch"
+
+
+class CountMismatch(ParcelRefused):
+    """The rows that arrived are not as many as declared."""
+
+    code = "count-mismatch"
+
+
+class MissingColumns(ParcelRefused):
+    """A required item of the catalogue has no column in the file."""
+
+    code = "missing-columns"
+
+
+class Unreadable(ParcelRefused):
+    """Not a table in any format we accept."""
+
+    code = "unreadable"
+
+
+class Truncated(ParcelRefused):
+    """A table that ends in the middle of a row or of its container."""
+
+    code = "truncated"
+
+
+class EmptyParcel(ParcelRefused):
+    """No bytes, or a header without rows."""
+
+    code = "empty-parcel"
+
+
+class BatchReused(ParcelRefused):
+    """This batch number already has a receipt for other bytes."""
+
+    code = "batch-reused"
+
+
+class ParcelTooLarge(ParcelRefused):
+    """Larger than EXCHANGE_MAX_PARCEL."""
+
+    code = "parcel-too-large"
+
+
+class NoRoom(ParcelRefused):
+    """The disk has too little free space to land it safely."""
+
+    code = "no-room"
+
+
+class UnsafeName(ParcelRefused):
+    """A file name that tries to be a path."""
+
+    code = "unsafe-name"
+
+
+class NotAuthenticated(ExchangeError):
+    """No token, or one that is expired, revoked or forged."""
+
+    code = "not-authenticated"
+
+
+class AccessRefused(ExchangeError):
+    """The caller is known and may not do this."""
+
+    code = "access-refused"
+
+
+class NotFound(ExchangeError):
+    """It does not exist, or not for this caller."""
+
+    code = "not-found"
+
+
+class WrongState(ExchangeError):
+    """The thing exists but its state does not allow this now."""
+
+    code = "wrong-state"
+
+
+class Unavailable(ExchangeError):
+    """A part of the house is not answering."""
+
+    code = "unavailable"

@@ -1,0 +1,38 @@
+"""What is recorded as an event: source:subject:action, one list, so the log, the docs and the evaluation use one word.
+
+Invariant: facts of an event never hold a personal value.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy.orm import Session
+
+from exchange.registry.models import Event
+
+
+class Tag(StrEnum):
+    """Every event there is."""
+
+    CATALOGUE_LOADED = "catalogue:resource:load"
+    PARCEL_LANDED = "intake:parcel:land"
+    PARCEL_REFUSED = "intake:parcel:refuse"
+    PUSH_DECIDED = "gate:push:decide"
+    PUSH_POOLED = "pool:push:commit"
+    BASE_BUILT = "base:build:commit"
+    INDEX_SWAPPED = "index:target:swap"
+    RESOURCE_OVERDUE = "clock:resource:overdue"
+    LANDING_AGED_OUT = "intake:landing:age-out"
+    CLIENT_CREATED = "client:secret:create"
+    CLIENT_ROTATED = "client:secret:rotate"
+    CLIENT_REVOKED = "client:secret:revoke"
+    GRANT_GIVEN = "grant:department:give"
+    GRANT_REVOKED = "grant:department:revoke"
+    LOG_VERIFIED = "log:chain:verify"
+    LOG_PURGED = "log:body:purge"
+
+
+def record(
+    session: Session, tag: Tag, *, department: str | None = None, object_id: str | None = None, **facts: object
+) -> None:
+    """Record an event in the caller's own transaction."""
+    session.add(Event(tag=tag.value, department_code=department, object_id=object_id, facts=facts))

@@ -1,0 +1,53 @@
+"""The house: settings, keys, databases and registry, opened once and passed to everything that works.
+
+Invariant: nothing in the packages reaches for a global; what a function may touch is what it is given.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from duckdb import DuckDBPyConnection
+
+from exchange import engine
+from exchange.databases import Databases
+from exchange.registry import Registry
+from exchange.seal import Seal
+from exchange.settings import Settings
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything the work needs."""
+
+    settings: Settings
+    seal: Seal
+    databases: Databases
+    registry: Registry
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open an existing house.
+
+        Raises:
+            KeyMissing: no master key, or another one.
+            Unavailable: the control database does not answer or is not migrated.
+        """
+        seal = Seal.open(settings.key_folder)
+        databases = Databases.find(settings, seal)
+        registry = Registry(databases.control)
+        registry.check_key(seal)
+        return cls(settings, seal, databases, registry)
+
+    @contextmanager
+    def duckdb(self) -> Iterator[DuckDBPyConnection]:
+        """A bounded engine connection without the lake."""
+        with engine.connect(self.settings, self.seal) as connection:
+            yield connection
+
+    @contextmanager
+    def lake(self) -> Iterator[DuckDBPyConnection]:
+        """A bounded engine connection with the lake attached as `lake`."""
+        with engine.connect_lake(self.settings, self.seal, self.databases) as connection:
+            yield connection

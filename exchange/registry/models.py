@@ -1,0 +1,243 @@
+"""Every table of the control database.
+
+Invariant: no column here holds a value that a department pushed; subjects appear as keyed hashes only.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    CHAR,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {Json: JSONB, list[str]: JSONB, datetime: DateTime(timezone=True), date: Date, str: Text}
+
+
+class House(Base):
+    """One row: by which master key this house was made."""
+
+    __tablename__ = "house"
+    only: Mapped[bool] = mapped_column(Boolean, CheckConstraint('"only"'), primary_key=True, default=True)
+    key_fingerprint: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Department(Base):
+    """部门: by its own 统一社会信用代码."""
+
+    __tablename__ = "department"
+    code: Mapped[str] = mapped_column(CHAR(18), primary_key=True)
+    name: Mapped[str]
+    contact: Mapped[str | None]
+    loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CodeSequence(Base):
+    """The last 后段码 given out under a 前段码. Only ever rises: a code is never reused."""
+
+    __tablename__ = "code_sequence"
+    prefix: Mapped[str] = mapped_column(primary_key=True)
+    last: Mapped[int]
+
+
+class Resource(Base):
+    """信息资源: its identity, which never changes. `current` is the version new pushes are judged by."""
+
+    __tablename__ = "resource"
+    id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
+    current: Mapped[int]
+    retired_at: Mapped[datetime | None]
+    overdue_since: Mapped[datetime | None]
+
+
+class ResourceVersion(Base):
+    """One version of a resource's catalogue entry, its rules included, exactly as loaded."""
+
+    __tablename__ = "resource_version"
+    resource_id: Mapped[str] = mapped_column(ForeignKey("resource.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    definition: Mapped[Json]
+    digest: Mapped[str]
+    loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class BaseVersion(Base):
+    """One version of a base database's definition (基础库)."""
+
+    __tablename__ = "base_version"
+    base_id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    definition: Mapped[Json]
+    digest: Mapped[str]
+    loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Client(Base):
+    """A system of one department. The secret is kept as an argon2 hash."""
+
+    __tablename__ = "client"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
+    name: Mapped[str]
+    secret_hash: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    rotated_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class Grant(Base):
+    """授权: one consumer department, one target (a base or a pool), exact fields, one purpose, until a day."""
+
+    __tablename__ = "access_grant"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
+    target: Mapped[str]  # "base:population" or "pool:police_household"
+    fields: Mapped[list[str]]
+    unmasked: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    modes: Mapped[list[str]]
+    purpose: Mapped[str]
+    legal_basis: Mapped[str]
+    valid_from: Mapped[date]
+    valid_until: Mapped[date]
+    granted_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+    __table_args__ = (Index("access_grant_department", "department_code", "target"),)
+
+
+class Push(Base):
+    """A push and its receipt. Rows are never removed; `state` moves forward only.
+
+    landed -> checking -> accepted | rejected | held;  held -> accepted | withdrawn;  accepted -> pooled
+    """
+
+    __tablename__ = "push"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    resource_id: Mapped[str]
+    resource_version: Mapped[int]
+    department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
+    client_id: Mapped[str | None]
+    door: Mapped[str]
+    batch: Mapped[int] = mapped_column(BigInteger)
+    mode: Mapped[str]
+    rows: Mapped[int] = mapped_column(BigInteger)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    algorithm: Mapped[str]
+    digest: Mapped[str]
+    shape: Mapped[Json]  # format, encoding, delimiter, header, matched and unknown columns
+    state: Mapped[str] = mapped_column(server_default="landed")
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    dispatched_at: Mapped[datetime | None]
+    landed_removed_at: Mapped[datetime | None]
+    __table_args__ = (
+        UniqueConstraint("resource_id", "batch"),
+        ForeignKeyConstraint(
+            ["resource_id", "resource_version"], ["resource_version.resource_id", "resource_version.version"]
+        ),
+        Index("push_undispatched", "received_at", postgresql_where=text("dispatched_at IS NULL")),
+    )
+
+
+class Verdict(Base):
+    """The gate's word on a push: counts per rule, never a value."""
+
+    __tablename__ = "verdict"
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), primary_key=True)
+    decision: Mapped[str]  # accepted | rejected | held
+    reasons: Mapped[list[Json]] = mapped_column(JSONB)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    accepted_rows: Mapped[int] = mapped_column(BigInteger)
+    quarantined_rows: Mapped[int] = mapped_column(BigInteger)
+    warned_rows: Mapped[int] = mapped_column(BigInteger)
+    normalised_values: Mapped[int] = mapped_column(BigInteger)
+    rules: Mapped[list[Json]] = mapped_column(JSONB)  # one per rule: id, version, level, indicator, failed, passed
+    rules_digest: Mapped[str]
+    decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_by: Mapped[str | None]
+
+
+class PoolCommit(Base):
+    """An accepted push became this lake snapshot of its pool."""
+
+    __tablename__ = "pool_commit"
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), primary_key=True)
+    resource_id: Mapped[str] = mapped_column(ForeignKey("resource.id"), index=True)
+    snapshot: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    committed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class BaseBuild(Base):
+    """One build of a base database: from which pools, which lake snapshot, how many rows and conflicts."""
+
+    __tablename__ = "base_build"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base_id: Mapped[str] = mapped_column(index=True)
+    base_version: Mapped[int]
+    number: Mapped[int]
+    inputs: Mapped[Json]  # {resource_id: {push, snapshot, batch, department, provider, source_date}}
+    snapshot: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    closed: Mapped[int] = mapped_column(BigInteger)
+    conflicts: Mapped[int] = mapped_column(BigInteger)
+    built_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (UniqueConstraint("base_id", "number"),)
+
+
+class ServingIndex(Base):
+    """What is served for a target now. Swapping it is one UPDATE."""
+
+    __tablename__ = "serving_index"
+    target: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]  # push id of a pool, build id of a base
+    path: Mapped[str]  # relative to the data folder
+    rows: Mapped[int] = mapped_column(BigInteger)
+    sources: Mapped[Json]
+    swapped_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class AccessRecord(Base):
+    """One answer or refusal. Append-only (a trigger refuses everything else but the purge of an old body)."""
+
+    __tablename__ = "access_log"
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    subject: Mapped[str | None] = mapped_column(CHAR(64), index=True)
+    retention: Mapped[str]  # share_record | network_log
+    body: Mapped[Json | None]
+    body_digest: Mapped[str] = mapped_column(CHAR(64))
+    previous: Mapped[str] = mapped_column(CHAR(64))
+    hash: Mapped[str] = mapped_column(CHAR(64))
+    purged_by: Mapped[int | None] = mapped_column(BigInteger)  # seq of the record that says under which rule
+
+
+class Event(Base):
+    """Something an operator or an evaluator will ask about: landed, refused, verdict, built, swapped, overdue."""
+
+    __tablename__ = "event"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    tag: Mapped[str] = mapped_column(index=True)
+    department_code: Mapped[str | None]
+    object_id: Mapped[str | None] = mapped_column(index=True)
+    facts: Mapped[Json] = mapped_column(server_default=text("'{}'"))

@@ -1,0 +1,127 @@
+"""Opening and migrating the control database."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from exchange.databases import Address, Databases
+from exchange.errors import KeyMissing, SettingError, Unavailable
+from exchange.registry.models import House
+from exchange.seal import Seal
+
+_LOCK = 0x45584348  # one migration at a time, in every process
+
+
+class Registry:
+    """The control database, for threads (`session`) and for the event loop (`asession`)."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._engine = create_engine(address.url("postgresql+psycopg"), pool_size=5, max_overflow=20, pool_pre_ping=True)
+        self._async_engine = create_async_engine(
+            address.url("postgresql+psycopg_async"), pool_size=5, max_overflow=20, pool_pre_ping=True
+        )
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back on any error."""
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def asession(self) -> AsyncIterator[AsyncSession]:
+        """The same for the event loop."""
+        async with AsyncSession(self._async_engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def check_key(self, seal: Seal) -> None:
+        """Refuse to work with a master key other than the one this house was made with.
+
+        Raises:
+            KeyMissing: another key.
+            Unavailable: no answer, or not migrated.
+        """
+        try:
+            with self.session() as session:
+                kept = session.scalar(select(House.key_fingerprint))
+        except DBAPIError as error:
+            raise Unavailable(
+                "控制数据库没有应答或尚未迁移，请运行 exchange migrate",
+                f"the control database does not answer or is not migrated; run `exchange migrate` ({type(error.orig).__name__})",
+            ) from None
+        if kept != seal.fingerprint():
+            raise KeyMissing(
+                "主密钥不是本平台初始化时的那一把：用它无法读取任何已存数据，请恢复原密钥文件",
+                "this is not the master key the house was made with: nothing stored can be read with it; restore the original",
+            )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def migrate(databases: Databases, seal: Seal) -> None:
+    """Make the databases and roles that are missing and bring the control database to the newest schema.
+
+    Safe to run twice and from several processes.
+
+    Raises:
+        SettingError: the given server's role may not create what is missing; says which setting to give instead.
+        Unavailable: the server does not answer.
+    """
+    _create_missing(databases)
+    engine = create_engine(databases.control.url("postgresql+psycopg"), poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.execute(
+            text('INSERT INTO house ("only", key_fingerprint) VALUES (true, :kept) ON CONFLICT DO NOTHING'),
+            {"kept": seal.fingerprint()},
+        )
+    engine.dispose()
+
+
+def _create_missing(databases: Databases) -> None:
+    admin = databases.admin or databases.control
+    wanted = [("EXCHANGE_LAKE_URL", databases.lake), ("EXCHANGE_AIRFLOW_URL", databases.airflow)]
+    if databases.admin is not None:
+        wanted.insert(0, ("EXCHANGE_DATABASE_URL", databases.control))
+    try:
+        with psycopg.connect(admin.url(), autocommit=True) as connection:
+            for setting, address in wanted:
+                _create_one(connection, setting, address)
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"PostgreSQL（{admin.host}:{admin.port}）没有应答",
+            f"PostgreSQL at {admin.host}:{admin.port} does not answer: {type(error).__name__}",
+        ) from None
+
+
+def _create_one(connection: psycopg.Connection[tuple[object, ...]], setting: str, address: Address) -> None:
+    role, name = sql.Identifier(address.user), sql.Identifier(address.database)
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (address.user,)).fetchone():
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(address.password)))
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (address.database,)).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, role))
+            connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
+    except psycopg.errors.InsufficientPrivilege:
+        raise SettingError(
+            f"当前数据库用户无权创建 {address.database}，请由管理员建好并设置 {setting}",
+            f"this database role may not create {address.database}; have it created and set {setting}",
+        ) from None
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
