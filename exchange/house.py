@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 
 from exchange import engine
 from exchange.databases import Databases
+from exchange.errors import ExchangeError
 from exchange.registry import Registry
 from exchange.seal import Seal
 from exchange.settings import Settings
@@ -37,7 +38,11 @@ class House:
         seal = Seal.open(settings.key_folder)
         databases = Databases.find(settings, seal)
         registry = Registry(databases.control)
-        registry.check_key(seal)
+        try:
+            registry.check_key(seal)
+        except ExchangeError:
+            registry.close()
+            raise
         return cls(settings, seal, databases, registry)
 
     @contextmanager

@@ -1,0 +1,199 @@
+"""The nouns of the catalogue: Department, Resource, Item, RuleSpec, BaseDefinition. Frozen, as loaded.
+
+Invariant: a value of these types has passed every rule of `load.py`; code that holds one need not check it again.
+Core metadata: 政务信息资源目录编制指南（试行）, 发改高技〔2017〕1272号 (13 items); extensions: data level, sensitivity.
+"""
+
+from datetime import date
+from enum import IntEnum, StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShareType(IntEnum):
+    """共享类型, codes of 1272号. The larger the stricter."""
+
+    UNCONDITIONAL = 1  # 无条件共享
+    CONDITIONAL = 2  # 有条件共享
+    NONE = 3  # 不予共享
+
+
+class DataType(StrEnum):
+    """信息项数据类型, the letters of 1272号."""
+
+    TEXT = "C"
+    NUMBER = "N"
+    MONEY = "Y"
+    DATE = "D"
+    TIMESTAMP = "T"
+    BOOLEAN = "L"
+    MEMO = "M"
+    INTEGER = "I"
+    DOUBLE = "B"
+    FLOAT = "F"
+
+
+class Sensitivity(StrEnum):
+    """信息项敏感性."""
+
+    NONE = "none"  # 不涉密
+    PERSONAL = "personal"  # 个人隐私
+    COMMERCIAL = "commercial"  # 商业机密
+
+
+class Department(Frozen):
+    """政务部门, by its own 18-character 统一社会信用代码."""
+
+    code: str
+    name: str
+    contact: str | None = None  # whom to ask; an office, never a person's private data
+
+
+class Citation(Frozen):
+    """The legal source of a share class."""
+
+    title: str
+    article: str
+    level: Literal["法律", "行政法规", "国务院决定", "地方性法规", "规章", "规范性文件"]
+
+
+class Share(Frozen):
+    """共享属性."""
+
+    type: ShareType
+    condition: str | None = None  # required for 有条件
+    basis: Citation | None = None  # required for 不予; its level must be 法律, 行政法规 or 国务院决定
+    mode_category: Literal[1, 2, 3] = 1  # 1 共享平台方式, 2 邮件方式, 3 介质方式
+    mode_type: Literal["数据库", "接口", "文件"] = "接口"
+
+
+class Item(Frozen):
+    """信息项. `name` is the column's name in pools, bases and answers; `title` is what a provider's header says."""
+
+    name: Slug
+    title: str
+    type: DataType
+    length: int | None = Field(default=None, ge=1)  # characters, or digits of a number
+    scale: int | None = Field(default=None, ge=0)  # decimals of N
+    required: bool = False
+    code_table: str | None = None  # id of a table in codes.py or the catalogue's own `codes/`
+    identifier: Literal["resident_number", "uscc"] | None = None
+    sensitivity: Sensitivity = Sensitivity.NONE
+    mask: (
+        Literal["name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all"]
+        | None
+    ) = None
+    share_type: ShareType | None = None  # None: that of the resource
+    is_timestamp: bool = False  # 数据更新时间 of the row; at most one per resource
+    aliases: tuple[str, ...] = ()  # other headers that mean this item
+
+
+class Level(StrEnum):
+    """What a failed rule does."""
+
+    BLOCK = "block"  # one failure rejects the push
+    QUARANTINE = "quarantine"  # the row waits
+    WARN = "warn"  # the row passes and is counted
+
+
+class RuleSpec(Frozen):
+    """A department's own rule: one SQL predicate over normalised items that holds for a good row. NULL counts as good."""
+
+    id: Slug
+    title: str
+    title_en: str
+    predicate: str
+    items: tuple[str, ...]
+    level: Level
+    indicator: str  # GB/T 36344 code: 0101 … 0602
+    version: int = 1
+
+
+class Resource(Frozen):
+    """信息资源, one version of its entry."""
+
+    id: Slug  # our short name: table, DAG and address
+    code: str  # 信息资源代码 前段码/后段码
+    version: int
+    title: str
+    department: str  # 提供方代码
+    category_path: str  # 信息资源分类: 类/项/目/细目 in words
+    abstract: str
+    format_category: Literal["01", "02", "03", "04", "05", "06", "07"]
+    format_type: str
+    share: Share
+    open: bool = False
+    open_condition: str | None = None
+    update_cycle: Literal[
+        "realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular", "other"
+    ]
+    publish_date: date
+    related_codes: tuple[str, ...] = ()
+    data_level: Literal["一般", "重要", "核心"]  # 涉密 never gets this far
+    items: tuple[Item, ...]
+    key: tuple[str, ...]  # names of the key items
+    duplicates: Literal["reject", "quarantine", "keep_newest", "allow"] = "quarantine"
+    quarantine_threshold: float | None = None
+    shrink_floor: float | None = None
+    rules: tuple[RuleSpec, ...] = ()
+
+    def item(self, name: str) -> Item:
+        """The item of that name (KeyError when there is none)."""
+        for item in self.items:
+            if item.name == name:
+                return item
+        raise KeyError(name)
+
+
+class FieldSource(Frozen):
+    """Where a field of a base comes from: an item of a resource."""
+
+    resource: Slug
+    item: Slug
+
+
+class BaseField(Frozen):
+    """A field of a base database and its sources in order of authority (一数一源): the first is the 数源, the rest stand in."""
+
+    name: Slug
+    title: str
+    type: DataType
+    sources: tuple[FieldSource, ...]
+    benchmark: bool = False  # 基准项: the only items of a base that are shared unconditionally
+    sensitivity: Sensitivity = Sensitivity.NONE
+    mask: str | None = None
+    share_type: ShareType = (
+        ShareType.CONDITIONAL
+    )  # computed at load: UNCONDITIONAL iff benchmark, else the strictest source
+
+
+class BaseDefinition(Frozen):
+    """基础库, one version. `key_sources` names the key item of every resource that feeds it."""
+
+    id: Slug
+    version: int
+    title: str
+    key: Slug
+    key_identifier: Literal["resident_number", "uscc"]
+    key_sources: tuple[FieldSource, ...]
+    fields: tuple[BaseField, ...]  # without the key
+
+
+class Catalogue(Frozen):
+    """Everything the clock and the gate need, as one value: what `snapshot.json` holds."""
+
+    departments: tuple[Department, ...]
+    resources: tuple[Resource, ...]
+    bases: tuple[BaseDefinition, ...]
+    codes: dict[str, dict[str, str]]  # code table id -> {code: meaning}
+
+    def resource(self, resource_id: str) -> Resource:
+        """The resource of that id (KeyError when there is none)."""
+        return next(r for r in self.resources if r.id == resource_id)

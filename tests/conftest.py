@@ -1,0 +1,90 @@
+"""Fixtures: one real PostgreSQL for the session, and a real, empty house for every test.
+
+A house costs about 0.3 s: its control database is copied from a migrated template, its lake database is empty, its
+folders are temporary. Prefer inline data (tests/make.py) to a new shared fixture.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from exchange.databases import Databases
+from exchange.house import House
+from exchange.registry import migrate
+from exchange.seal import Seal
+from exchange.settings import Settings, read_settings
+from infra import postgres
+
+TEST_DATA = os.environ.get("EXCHANGE_TEST_DATA")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """The session's PostgreSQL, with a migrated control database to copy from."""
+    folder = tmp_path_factory.mktemp("server")
+    settings = read_settings(data=folder / "var", keys=folder / "keys", _env_file=None)
+    seal = Seal.create(settings.key_folder)
+    with postgres.running(settings, seal):
+        databases = Databases.find(settings, seal)
+        migrate(databases, seal)
+        with psycopg.connect(databases.control.url(), autocommit=True) as connection:
+            connection.execute("DELETE FROM house")
+        yield databases
+
+
+@pytest.fixture
+def settings(server: Databases, tmp_path: Path) -> Settings:
+    """Settings of an empty house; its databases are its own."""
+    assert server.admin is not None
+    name = f"t{secrets.token_hex(6)}"
+    with psycopg.connect(server.admin.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE exchange OWNER exchange")
+        connection.execute(f"CREATE DATABASE {name}_lake OWNER exchange_lake")
+        connection.execute(f"CREATE DATABASE {name}_airflow OWNER exchange_airflow")
+
+    def url(address: object, database: str) -> str:
+        return f"postgresql://{address.user}:{address.password}@{address.host}:{address.port}/{database}"  # type: ignore[attr-defined]
+
+    return read_settings(
+        _env_file=None,
+        data=tmp_path / "var",
+        keys=tmp_path / "keys",
+        database_url=url(server.control, name),
+        lake_url=url(server.lake, f"{name}_lake"),
+        airflow_url=url(server.airflow, f"{name}_airflow"),
+        memory_limit="1GB",
+        spare_disk="1MiB",
+    )
+
+
+@pytest.fixture
+def house(settings: Settings) -> Iterator[House]:
+    """A real, empty house."""
+    seal = Seal.create(settings.key_folder)
+    migrate(Databases.find(settings, seal), seal)
+    opened = House.open(settings)
+    yield opened
+    opened.registry.close()
+
+
+@pytest.fixture(scope="session")
+def registry_files() -> Path:
+    """The folder of real registry files (EXCHANGE_TEST_DATA)."""
+    if TEST_DATA is None:
+        if os.environ.get("EXCHANGE_REQUIRE_TEST_DATA") == "1":
+            pytest.fail("EXCHANGE_REQUIRE_TEST_DATA=1 but EXCHANGE_TEST_DATA names no folder")
+        pytest.skip("EXCHANGE_TEST_DATA names no folder of real registry files")
+    folder = Path(TEST_DATA)
+    if not folder.is_dir():
+        pytest.fail(f"EXCHANGE_TEST_DATA={folder} is not a folder")
+    return folder
+
+
+def pytest_report_header() -> str:
+    if TEST_DATA is None:
+        return "*** real registry files NOT tested: EXCHANGE_TEST_DATA is not set ***"
+    return f"real registry files: {TEST_DATA}"
