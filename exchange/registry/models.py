@@ -4,7 +4,7 @@ Invariant: no column here holds a value that a department pushed; subjects appea
 """
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     CHAR,
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {Json: JSONB, list[str]: JSONB, datetime: DateTime(timezone=True), date: Date, str: Text}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {Json: JSONB, list[str]: JSONB, datetime: DateTime(timezone=True), date: Date, str: Text}
 
 
 class House(Base):
