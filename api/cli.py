@@ -1,0 +1,29 @@
+"""The `exchange` command: everything an operator does, in the order of the way of the data.
+
+Invariant: commands hold no decision; each opens the house, calls one function of the packages and shows its answer.
+"""
+
+import typer
+
+from api.commands import base, catalogue, client, grant, house, log, push, query
+
+app = typer.Typer(
+    name="exchange",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="政务数据共享交换平台 / an open exchange for government data",
+)
+house.register(app)
+app.add_typer(catalogue.app, name="catalogue")
+push.register(app)
+base.register(app)
+app.add_typer(client.app, name="client")
+app.add_typer(grant.app, name="grant")
+query.register(app)
+app.add_typer(log.app, name="log")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,36 @@
+"""基础库: build and explain."""
+
+from typing import Annotated
+
+import typer
+
+from api.opening import opened
+from api.terminal import Json, mistakes_explained, progress, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the top level."""
+    app.command()(build)
+    app.command()(explain)
+
+
+def build(base: Annotated[str, typer.Argument(help="基础库 / population, legal_entity …")], as_json: Json = False) -> None:
+    """归并基础库并换上新索引 / merge a base database and swap its index"""
+    from pools import way
+
+    with mistakes_explained(as_json), opened() as house, progress(as_json) as watch:
+        built = way.rebuild(house, base, watch)
+    show(built.as_dict() if built else {"base": base, "unchanged": True}, as_json)
+
+
+def explain(
+    base: Annotated[str, typer.Argument(help="基础库 / base database")],
+    key: Annotated[str, typer.Argument(help="主键 / key")],
+    field: Annotated[str | None, typer.Argument(help="字段 / one field")] = None,
+    as_json: Json = False,
+) -> None:
+    """每个字段谁说的、何时起 / who said what, since when"""
+    from pools.explain import explain as explained
+
+    with mistakes_explained(as_json), opened() as house:
+        show(explained(house, base, key, field).as_dict(), as_json)

@@ -1,0 +1,41 @@
+"""查询: ask as a department, by its grant, with evidence, like any system does."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from api.opening import opened, operator
+from api.terminal import Json, mistakes_explained, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands to the top level."""
+    app.command()(query)
+
+
+def query(
+    target: Annotated[str, typer.Argument(help="base:population 或 pool:资源 / what")],
+    key: Annotated[list[str], typer.Argument(help="主键 / one or more keys")],
+    department: Annotated[str, typer.Option(help="以哪个部门的授权 / by whose grant")],
+    field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],
+    purpose: Annotated[str, typer.Option(help="用途 / purpose")],
+    as_json: Json = False,
+) -> None:
+    """按授权查询 / query by a department's grant; every answer and refusal is recorded"""
+    from exchange.delivery import deliver
+    from exchange.delivery.mode import Request
+    from pools.reader import IndexReader
+
+    with mistakes_explained(as_json), opened() as house:
+        caller = operator(department)
+        request = Request(
+            target=target,
+            mode="query",
+            keys=tuple(key),
+            fields=tuple(field),
+            purpose=purpose,
+            person=caller.person,
+            as_of=None,
+        )
+        show(asyncio.run(deliver(house, IndexReader(house), caller, request)).as_dict(), as_json)

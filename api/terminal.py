@@ -1,0 +1,131 @@
+"""What a terminal shows: tables for people, JSON for machines, bars for long work, sentences for mistakes.
+
+Invariant: a user's mistake never ends in a traceback; the exit code says what kind it was (docs/cli.md).
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from exchange import errors
+from exchange.progress import Progress as Watcher
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="为程序输出 JSON / JSON for machines")]
+
+# The nearest class in an error's ancestry decides.
+EXIT_CODES: dict[type[errors.ExchangeError], int] = {
+    errors.SettingError: 3,
+    errors.KeyMissing: 3,
+    errors.CatalogueError: 4,
+    errors.ParcelRefused: 5,
+    errors.NotAuthenticated: 6,
+    errors.AccessRefused: 6,
+    errors.NotFound: 7,
+    errors.WrongState: 8,
+    errors.Unavailable: 9,
+    errors.ExchangeError: 1,
+}
+REJECTED, HELD = 10, 11  # `push --wait` and `process`: the gate's word as an exit code
+
+
+def exit_code(error: errors.ExchangeError) -> int:
+    """The exit code of an error's class."""
+    return next(EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+
+
+@contextmanager
+def mistakes_explained(as_json: bool) -> Iterator[None]:
+    """Turn an error of the house into two sentences on standard error and an exit code."""
+    try:
+        yield
+    except errors.ExchangeError as error:
+        if as_json:
+            problem = {"code": error.code, "zh": error.zh, "en": error.en, "facts": error.facts}
+            sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
+        else:
+            err.print(f"[bold red]{error.zh}[/]", highlight=False)
+            err.print(error.en, highlight=False, style="dim")
+        raise typer.Exit(exit_code(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def show(data: object, as_json: bool) -> None:
+    """A value: as JSON, or as a table when it is rows, or as name-value lines when it is one thing."""
+    if as_json:
+        sys.stdout.write(
+            json.dumps(data, ensure_ascii=False, default=str, indent=None if isinstance(data, list) else 2) + "\n"
+        )
+    elif isinstance(data, list):
+        out.print(_table(data) if data else "（无 / none）")
+    elif isinstance(data, dict):
+        out.print(_lines(data))
+    else:
+        out.print(data)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in rows[0]))
+    return table
+
+
+def _lines(data: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in data.items():
+        table.add_row(
+            name, _table(value) if isinstance(value, list) and value and isinstance(value[0], dict) else _cell(value)
+        )
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Watcher]:
+    """A bar per step while the block runs; nothing when nobody looks (pipes, --json)."""
+    bars = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=as_json or not err.is_terminal,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def watch(step: str, done: int, total: int) -> None:
+        if step not in tasks:
+            tasks[step] = bars.add_task(step, total=total or None)
+        bars.update(tasks[step], completed=done, total=total or None)
+
+    with bars:
+        yield watch
