@@ -4,6 +4,7 @@ Invariant: nothing else in the house reads the environment, and nothing changes 
 Secrets are masked in every representation. docs/settings.md is generated from the descriptions below.
 """
 
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -117,3 +118,23 @@ def read_settings(**overrides: object) -> Settings:
             for finding in error.errors(include_input=False, include_url=False)
         ]
         raise SettingError("设置有误：" + "；".join(lines), "wrong settings: " + "; ".join(lines)) from None
+
+
+def documentation() -> str:
+    """docs/settings.md, as it must read: `python -m exchange.settings > docs/settings.md`."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables, or lines of a `.env` file. Sizes take units (`512MiB`, `4GB`). Made by `python -m exchange.settings`.",
+        "",
+        "| setting | default | what it is for |",
+        "|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "–" if field.default is None else f"`{field.default}`"
+        lines.append(f"| `EXCHANGE_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(documentation())

@@ -36,7 +36,10 @@ def push(
     ] = None,
     digest: Annotated[str | None, typer.Option(help="sm3=… 或 sha256=…，默认代为计算 / default: computed here")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="不再确认 / don't ask")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="等到质检结论 / wait for the verdict")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="等到质检结论 / wait for the clock's verdict")] = False,
+    here: Annotated[
+        bool, typer.Option("--here", help="就地质检入池，不经调度 / judge and pool here, without the scheduler")
+    ] = False,
     timeout: Annotated[int, typer.Option(help="最多等待秒数 / seconds to wait at most")] = 300,
     as_json: Json = False,
 ) -> None:
@@ -49,10 +52,13 @@ def push(
         if not yes and not as_json and err.is_terminal:
             _confirm(declaration)
         receipt = landing.land_file(house, caller, declaration, file, door="cli")
+        if here:
+            _process(house, receipt.id, as_json)
+            return
         if not wait:
             show(receipt.as_dict(), as_json)
             return
-        _show_verdict(house, _verdict_of(house, receipt.id, timeout), as_json)
+        _show_verdict(_verdict_of(house, receipt.id, timeout), as_json)
 
 
 def _confirm(declaration: Declaration) -> None:
@@ -82,7 +88,7 @@ def _verdict_of(house: House, push_id: str, timeout: int) -> dict[str, object]:
     )
 
 
-def _show_verdict(house: House, verdict: dict[str, object], as_json: bool) -> None:
+def _show_verdict(verdict: dict[str, object], as_json: bool) -> None:
     show(verdict, as_json)
     if verdict["decision"] == "rejected":
         raise typer.Exit(REJECTED)
@@ -112,13 +118,17 @@ def report(push_id: PushId, as_json: Json = False) -> None:
 
 def process(push_id: PushId, as_json: Json = False) -> None:
     """就地质检、入池、换索引 / check, pool and index a push here, without the scheduler"""
+    with mistakes_explained(as_json), opened() as house:
+        _process(house, push_id, as_json)
+
+
+def _process(house: House, push_id: str, as_json: bool) -> None:
     from pools import way
     from quality import gate
 
-    with mistakes_explained(as_json), opened() as house:
-        with progress(as_json) as watch:
-            way.process(house, push_id, watch)
-        _show_verdict(house, gate.verdict(house, push_id).as_dict(), as_json)
+    with progress(as_json) as watch:
+        way.process(house, push_id, watch)
+    _show_verdict(gate.verdict(house, push_id).as_dict(), as_json)
 
 
 def confirm(push_id: PushId, as_json: Json = False) -> None:
