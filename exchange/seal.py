@@ -61,6 +61,7 @@ class Seal:
 
     def __init__(self, master: bytes) -> None:
         self._master = master
+        self._macs: dict[str, HMAC] = {}
 
     def __repr__(self) -> str:
         return "Seal(****)"
@@ -126,7 +127,10 @@ class Seal:
 
     def keyed_hash(self, purpose: str, data: bytes) -> str:
         """HMAC-SM3 under a key of its own purpose, hex (64). Equal inputs match; nobody without the key can guess them."""
-        mac = HMAC(self.derive(f"keyed hash {purpose}"), hashes.SM3())
+        keyed = self._macs.get(purpose)
+        if keyed is None:  # deriving costs more than hashing, and the log hashes with every answer
+            keyed = self._macs[purpose] = HMAC(self.derive(f"keyed hash {purpose}"), hashes.SM3())
+        mac = keyed.copy()
         mac.update(data)
         return mac.finalize().hex()
 

@@ -29,7 +29,13 @@ Json = dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {Json: JSONB, list[str]: JSONB, datetime: DateTime(timezone=True), date: Date, str: Text}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        Json: JSONB,
+        list[str]: JSONB,
+        datetime: DateTime(timezone=True),
+        date: Date,
+        str: Text,
+    }
 
 
 class House(Base):
@@ -229,6 +235,25 @@ class AccessRecord(Base):
     previous: Mapped[str] = mapped_column(CHAR(64))
     hash: Mapped[str] = mapped_column(CHAR(64))
     purged_by: Mapped[int | None] = mapped_column(BigInteger)  # seq of the record that says under which rule
+
+
+class AccessHead(Base):
+    """One row: where the evidence ends. `mac` is keyed, so a shortened log can't be given a matching head."""
+
+    __tablename__ = "access_head"
+    only: Mapped[bool] = mapped_column(Boolean, CheckConstraint('"only"'), primary_key=True, default=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[str] = mapped_column(CHAR(64))
+    mac: Mapped[str] = mapped_column(CHAR(64))
+
+
+class Standing(Base):
+    """One row: a number that rises (by triggers) with every change of clients, grants, departments or catalogue, so that
+    what a process keeps in memory of them can be known to be current."""
+
+    __tablename__ = "standing"
+    only: Mapped[bool] = mapped_column(Boolean, CheckConstraint('"only"'), primary_key=True, default=True)
+    version: Mapped[int] = mapped_column(BigInteger)
 
 
 class Event(Base):

@@ -1,8 +1,10 @@
 """Opening and migrating the control database."""
 
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar, cast
 
 import psycopg
 from alembic import command
@@ -19,6 +21,7 @@ from exchange.errors import KeyMissing, SettingError, Unavailable
 from exchange.registry.models import House
 from exchange.seal import Seal
 
+Kept = TypeVar("Kept")
 _LOCK = 0x45584348  # one migration at a time, in every process
 
 
@@ -27,6 +30,8 @@ class Registry:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self._kept: dict[type, object] = {}
+        self._making = threading.Lock()
         self._engine = create_engine(address.url("postgresql+psycopg"), pool_size=5, max_overflow=20, pool_pre_ping=True)
         self._async_engine = create_async_engine(
             address.url("postgresql+psycopg_async"), pool_size=5, max_overflow=20, pool_pre_ping=True
@@ -65,8 +70,19 @@ class Registry:
                 "this is not the master key the house was made with: nothing stored can be read with it; restore the original",
             )
 
+    def only(self, kind: type[Kept]) -> Kept:
+        """The one object of a kind that lives as long as these connections (a writer's queue, a cache); made on first use."""
+        with self._making:
+            if kind not in self._kept:
+                self._kept[kind] = kind()
+        return cast(Kept, self._kept[kind])
+
     def close(self) -> None:
         self._engine.dispose()
+
+    async def aclose(self) -> None:
+        """Give back the event loop's connections; call it before the loop ends."""
+        await self._async_engine.dispose()
 
 
 def migrate(databases: Databases, seal: Seal) -> None:

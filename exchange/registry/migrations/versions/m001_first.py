@@ -8,14 +8,17 @@ revision = "m001"
 down_revision = None
 
 # Evidence is append-only for everybody. The one change allowed is a purge: the body of an old record is emptied,
-# its digest and its place in the chain stay, and `purged_by` names the record of the purge.
+# its digest and its place in the chain stay, and `purged_by` names the record of the purge. Younger than the law's
+# floor (网络安全法 23: 6 months; 条例 29: 36 months) nothing is emptied, whatever the caller's clock or settings say.
 _APPEND_ONLY = """
 CREATE FUNCTION access_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.body IS NOT NULL AND NEW.body IS NULL AND NEW.purged_by IS NOT NULL
        AND (NEW.seq, NEW.at, NEW.subject, NEW.retention, NEW.body_digest, NEW.previous, NEW.hash)
            IS NOT DISTINCT FROM
-           (OLD.seq, OLD.at, OLD.subject, OLD.retention, OLD.body_digest, OLD.previous, OLD.hash) THEN
+           (OLD.seq, OLD.at, OLD.subject, OLD.retention, OLD.body_digest, OLD.previous, OLD.hash)
+       AND OLD.at <= now() - (CASE OLD.retention WHEN 'network_log' THEN interval '6 months'
+                                                WHEN 'share_record' THEN interval '36 months' END) THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION 'access_log is append-only';
@@ -25,6 +28,20 @@ CREATE TRIGGER access_log_append_only BEFORE UPDATE OR DELETE ON access_log
 CREATE TRIGGER access_log_no_truncate BEFORE TRUNCATE ON access_log
     FOR EACH STATEMENT EXECUTE FUNCTION access_log_append_only();
 """
+
+# Whoever keeps clients, grants or the catalogue in memory compares this number first. A trigger, so no writer forgets.
+_STANDING = """
+INSERT INTO standing ("only", version) VALUES (true, 1);
+CREATE FUNCTION standing_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE standing SET version = version + 1;
+    RETURN NULL;
+END $$;
+""" + "".join(
+    f"CREATE TRIGGER standing_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table} "
+    "FOR EACH STATEMENT EXECUTE FUNCTION standing_changed();\n"
+    for table in ("client", "access_grant", "department", "resource", "resource_version", "base_version")
+)
 
 
 def upgrade() -> None:
@@ -41,6 +58,22 @@ def upgrade() -> None:
         sa.Column("hash", sa.CHAR(length=64), nullable=False),
         sa.Column("purged_by", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("seq"),
+    )
+    op.create_table(
+        "access_head",
+        sa.Column("only", sa.Boolean(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.CHAR(length=64), nullable=False),
+        sa.Column("mac", sa.CHAR(length=64), nullable=False),
+        sa.CheckConstraint('"only"'),
+        sa.PrimaryKeyConstraint("only"),
+    )
+    op.create_table(
+        "standing",
+        sa.Column("only", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint('"only"'),
+        sa.PrimaryKeyConstraint("only"),
     )
     op.create_index(op.f("ix_access_log_subject"), "access_log", ["subject"], unique=False)
     op.create_table(
@@ -248,3 +281,4 @@ def upgrade() -> None:
     )
     # ### end Alembic commands ###
     op.execute(_APPEND_ONLY)
+    op.execute(_STANDING)

@@ -1,0 +1,78 @@
+"""What a delivery is made of: the request, the record, and the two seams (Mode, Reader).
+
+Invariant: a Reader knows nothing of grants and a Mode nothing of evidence; only `deliver` puts them together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Protocol
+
+Json = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class SourceRef:
+    """Who said a value: resource, its department (code and name), the push and batch, and the day the source states."""
+
+    resource: str
+    department: str
+    provider: str
+    push: str
+    batch: int
+    source_date: date | datetime | str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One golden record or pool row: values by field name and, field by field, who said them."""
+
+    key: str
+    values: Mapping[str, Json]
+    sources: Mapping[str, SourceRef]
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one version of a target holds for the keys asked: a record, or None where there is none."""
+
+    target: str
+    version: str
+    records: Mapping[str, Record | None]
+
+
+class Reader(Protocol):
+    """The serving index, as delivery sees it."""
+
+    def lookup(self, target: str, keys: Sequence[str]) -> Found:
+        """All keys from one version. Fast enough for the event loop (well under a millisecond a key).
+
+        Raises:
+            NotFound: nothing is served for this target yet.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller asks for. `target` is "base:<id>" or "pool:<id>"."""
+
+    target: str
+    mode: str
+    keys: tuple[str, ...]
+    fields: tuple[str, ...]
+    purpose: str
+    person: str | None = None
+    as_of: str | None = None
+    request_id: str | None = field(default=None, compare=False)
+
+
+class Mode(Protocol):
+    """One way of delivering (查询, 核验 …). Reads; never decides who may."""
+
+    name: str
+
+    def read(self, reader: Reader, request: Request) -> Found:
+        """The records of a request that has been granted."""
+        ...
