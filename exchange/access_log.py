@@ -10,7 +10,6 @@ changed, inserted, removed, reordered or cut-off record. Law: 网络安全法 23
 (3 years).
 """
 
-import asyncio
 import calendar
 import fcntl
 import json
@@ -21,6 +20,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from exchange.house import House
 from exchange.progress import Progress, silent
 from exchange.registry.models import AccessRecord
 from exchange.seal import digest_hex, same
+from exchange.together import Together
 
 Decision = Literal["answered", "not_found", "refused"]
 Retention = Literal["share_record", "network_log", "permanent"]
@@ -140,44 +141,7 @@ async def aappend(house: House, entry: AccessEntry, *more: AccessEntry) -> int:
         Unavailable: the control database does not answer; nothing may be answered then.
     """
     prepared = [_prepare(house, one, None) for one in (entry, *more)]
-    return await house.registry.only(_Waiting).put(house, prepared)
-
-
-class _Waiting:
-    """Entries waiting for the next commit. While one transaction is being written, the next one fills up."""
-
-    def __init__(self) -> None:
-        self._entries: list[tuple[list[_Prepared], asyncio.Future[int]]] = []
-        self._writer: asyncio.Task[None] | None = None
-
-    async def put(self, house: House, prepared: list["_Prepared"]) -> int:
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._entries.append((prepared, done))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_all(house))
-        return await done
-
-    async def _write_all(self, house: House) -> None:
-        while self._entries:
-            batch, self._entries = self._entries, []
-            try:
-                async with house.registry.asession() as session:
-                    flat = [one for prepared, _ in batch for one in prepared]
-                    end = await session.run_sync(lambda sync, flat=flat: _write(house, sync.connection(), flat))  # type: ignore[misc]
-            except BaseException as error:
-                refused = _no_evidence(error) if isinstance(error, DBAPIError | OSError) else error
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(refused)
-                if not isinstance(error, Exception):
-                    raise
-                continue
-            _advance(house, end)
-            seq = end.seq - len(flat)
-            for prepared, done in batch:
-                seq += len(prepared)
-                if not done.done():  # a caller that went away still leaves its record
-                    done.set_result(seq)
+    return await house.registry.only(_Writer).ask(house, prepared)
 
 
 @dataclass(frozen=True)
@@ -197,6 +161,20 @@ class _End:
 
     seq: int
     hash: str
+
+
+class _Writer(Together[list[_Prepared], int]):
+    """Group commit: while one transaction is being written, the next one fills up."""
+
+    async def work(self, house: House, asked: list[list[_Prepared]]) -> list[int]:
+        flat = [one for prepared in asked for one in prepared]
+        try:
+            async with house.registry.asession() as session:
+                end = await session.run_sync(lambda sync: _write(house, sync.connection(), flat))
+        except (DBAPIError, OSError) as error:
+            raise _no_evidence(error) from None
+        _advance(house, end)
+        return list(accumulate((len(prepared) for prepared in asked), initial=end.seq - len(flat)))[1:]
 
 
 def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: object) -> _Prepared:
