@@ -1,6 +1,6 @@
 """The nouns of the catalogue: Department, Resource, Item, RuleSpec, BaseDefinition. Frozen, as loaded.
 
-Invariant: a value of these types has passed every rule of `load.py`; code that holds one need not check it again.
+Invariant: a value of these types has passed every rule of `rules.py`; code that holds one need not check it again.
 Core metadata: 政务信息资源目录编制指南（试行）, 发改高技〔2017〕1272号 (13 items); extensions: data level, sensitivity.
 """
 
@@ -8,9 +8,10 @@ from datetime import date
 from enum import IntEnum, StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Frozen(BaseModel):
@@ -52,15 +53,15 @@ class Department(Frozen):
     """政务部门, by its own 18-character 统一社会信用代码."""
 
     code: str
-    name: str
-    contact: str | None = None  # whom to ask; an office, never a person's private data
+    name: Text
+    contact: Text | None = None  # whom to ask; an office, never a person's private data
 
 
 class Citation(Frozen):
     """The legal source of a share class."""
 
-    title: str
-    article: str
+    title: Text
+    article: Text
     level: Literal["法律", "行政法规", "国务院决定", "地方性法规", "规章", "规范性文件"]
 
 
@@ -68,7 +69,7 @@ class Share(Frozen):
     """共享属性."""
 
     type: ShareType
-    condition: str | None = None  # required for 有条件
+    condition: Text | None = None  # required for 有条件
     basis: Citation | None = None  # required for 不予; its level must be 法律, 行政法规 or 国务院决定
     mode_category: Literal[1, 2, 3] = 1  # 1 共享平台方式, 2 邮件方式, 3 介质方式
     mode_type: Literal["数据库", "接口", "文件"] = "接口"
@@ -78,7 +79,7 @@ class Item(Frozen):
     """信息项. `name` is the column's name in pools, bases and answers; `title` is what a provider's header says."""
 
     name: Slug
-    title: str
+    title: Text
     type: DataType
     length: int | None = Field(default=None, ge=1)  # characters, or digits of a number
     scale: int | None = Field(default=None, ge=0)  # decimals of N
@@ -107,30 +108,28 @@ class RuleSpec(Frozen):
     """A department's own rule: one SQL predicate over normalised items that holds for a good row. NULL counts as good."""
 
     id: Slug
-    title: str
-    title_en: str
-    predicate: str
+    title: Text
+    title_en: Text
+    predicate: Text
     items: tuple[str, ...]
     level: Level
     indicator: str  # GB/T 36344 code: 0101 … 0602
     version: int = 1
 
 
-class Resource(Frozen):
-    """信息资源, one version of its entry."""
+class ResourceEntry(Frozen):
+    """What a department writes about a 信息资源: everything but what load assigns."""
 
     id: Slug  # our short name: table, DAG and address
-    code: str  # 信息资源代码 前段码/后段码
-    version: int
-    title: str
+    title: Text
     department: str  # 提供方代码
-    category_path: str  # 信息资源分类: 类/项/目/细目 in words
-    abstract: str
+    category_path: Text  # 信息资源分类: 类/项/目/细目 in words
+    abstract: Text
     format_category: Literal["01", "02", "03", "04", "05", "06", "07"]
-    format_type: str
+    format_type: Text
     share: Share
     open: bool = False
-    open_condition: str | None = None
+    open_condition: Text | None = None
     update_cycle: Literal[
         "realtime", "daily", "weekly", "monthly", "quarterly", "half_yearly", "yearly", "irregular", "other"
     ]
@@ -140,9 +139,17 @@ class Resource(Frozen):
     items: tuple[Item, ...]
     key: tuple[str, ...]  # names of the key items
     duplicates: Literal["reject", "quarantine", "keep_newest", "allow"] = "quarantine"
-    quarantine_threshold: float | None = None
-    shrink_floor: float | None = None
+    quarantine_threshold: float | None = Field(default=None, gt=0, le=1)
+    shrink_floor: float | None = Field(default=None, ge=0, le=1)
     rules: tuple[RuleSpec, ...] = ()
+
+
+class Resource(ResourceEntry):
+    """信息资源, one version of its entry, complete in itself: a push is judged by it whatever is loaded later."""
+
+    code: str  # 信息资源代码 前段码/后段码
+    version: int
+    code_tables: dict[str, dict[str, str]] = {}  # the catalogue's own tables that its items use; see codes.py: table_of
 
     def item(self, name: str) -> Item:
         """The item of that name (KeyError when there is none)."""
@@ -163,31 +170,35 @@ class BaseField(Frozen):
     """A field of a base database and its sources in order of authority (一数一源): the first is the 数源, the rest stand in."""
 
     name: Slug
-    title: str
+    title: Text
     type: DataType
     sources: tuple[FieldSource, ...]
     benchmark: bool = False  # 基准项: the only items of a base that are shared unconditionally
     sensitivity: Sensitivity = Sensitivity.NONE
     mask: str | None = None
-    share_type: ShareType = (
-        ShareType.CONDITIONAL
-    )  # computed at load: UNCONDITIONAL iff benchmark, else the strictest source
+    # Computed at load: unconditional if and only if benchmark; else the strictest class of its sources, conditional at least.
+    share_type: ShareType = ShareType.CONDITIONAL
 
 
-class BaseDefinition(Frozen):
-    """基础库, one version. `key_sources` names the key item of every resource that feeds it."""
+class BaseEntry(Frozen):
+    """基础库 as decided. `key_sources` names the key item of every resource that feeds it."""
 
     id: Slug
-    version: int
-    title: str
+    title: Text
     key: Slug
     key_identifier: Literal["resident_number", "uscc"]
     key_sources: tuple[FieldSource, ...]
     fields: tuple[BaseField, ...]  # without the key
 
 
+class BaseDefinition(BaseEntry):
+    """基础库, one version."""
+
+    version: int
+
+
 class Catalogue(Frozen):
-    """Everything the clock and the gate need, as one value: what `snapshot.json` holds."""
+    """Everything the clock and the gate need, as one value: what `catalogue.json` holds."""
 
     departments: tuple[Department, ...]
     resources: tuple[Resource, ...]
@@ -196,4 +207,7 @@ class Catalogue(Frozen):
 
     def resource(self, resource_id: str) -> Resource:
         """The resource of that id (KeyError when there is none)."""
-        return next(r for r in self.resources if r.id == resource_id)
+        for resource in self.resources:
+            if resource.id == resource_id:
+                return resource
+        raise KeyError(resource_id)
