@@ -15,6 +15,7 @@ ExchangeError
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   └── UnsafeName          a file name that is a path
+├── RequestInvalid          a request that can't be read: says which part and what is expected
 ├── NotAuthenticated        we don't know who is calling
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
 ├── NotFound                no such push, resource, base, client, grant or record
@@ -128,6 +129,12 @@ class UnsafeName(ParcelRefused):
     """A file name that tries to be a path."""
 
     code = "unsafe-name"
+
+
+class RequestInvalid(ExchangeError):
+    """A request (not a push) that is malformed: the caller's program is wrong, not its rights."""
+
+    code = "request-invalid"
 
 
 class NotAuthenticated(ExchangeError):

@@ -1,1 +1,212 @@
-"""The only way out: grant -> mode -> mask -> evidence -> answer."""
+"""The only way out: grant -> mode -> mask -> evidence -> answer.
+
+Invariant: `deliver` alone calls a mode, and no byte of an answer, or word of a refusal, exists outside of it before its
+evidence is committed. What was not granted never reaches the answer; it is not taken out afterwards.
+"""
+
+import json
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from exchange import access_log, grants, targets
+from exchange.access_log import AccessEntry, Decision
+from exchange.callers import Caller
+from exchange.delivery.mask import masked
+from exchange.delivery.mode import Found, Mode, Reader, Record, Request, SourceRef
+from exchange.delivery.query import Query
+from exchange.errors import ExchangeError, RequestInvalid, Unavailable
+from exchange.grants import GrantView
+from exchange.house import House
+from exchange.standing import standing
+from exchange.targets import Target
+
+MODES: dict[str, Mode] = {mode.name: mode for mode in (Query(),)}
+MOST_KEYS = 100
+LONGEST_KEY = 128
+_BEIJING = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An answer whose evidence is committed. `body` are the very bytes to send: their keyed digest is in the evidence."""
+
+    request_id: str
+    target: str
+    version: str
+    body: bytes
+
+    def as_dict(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.body)
+        return answer
+
+
+async def deliver(house: House, reader: Reader, caller: Caller, request: Request) -> Delivery:
+    """Answer a request, or refuse it; either way recorded first, one record for each key.
+
+    Raises:
+        RequestInvalid, AccessRefused, NotFound: refused, and recorded; `facts` hold what is missing and whom to ask.
+        Unavailable: something is not answering; nothing was given.
+    """
+    request = replace(request, request_id=request.request_id or new_request_id())
+    try:
+        delivery, found = await _answer(house, reader, caller, request)
+    except Unavailable:
+        raise  # neither an answer nor a refusal
+    except ExchangeError as refusal:
+        await _record_refusal(house, caller, request, refusal)
+        raise
+    digest = house.seal.keyed_hash("log answer", delivery.body)
+    await access_log.aappend(
+        house,
+        *(
+            _entry(caller, request, key, "not_found" if record is None else "answered", found.version, digest)
+            for key, record in found.records.items()
+        ),
+    )
+    return delivery
+
+
+def new_request_id() -> str:
+    """What caller, evidence and operator call one request by."""
+    return f"R{datetime.now(_BEIJING):%y%m%d}-{secrets.token_hex(8)}"
+
+
+async def _answer(house: House, reader: Reader, caller: Caller, request: Request) -> tuple[Delivery, Found]:
+    known = await standing(house)
+    target = await known.read(house, ("target", request.target), lambda session: targets.load(session, request.target))
+    given = await known.read(
+        house,
+        ("grants", caller.department, request.target),
+        lambda session: grants.of(session, caller.department, request.target),
+    )
+    mode = _well_formed(request)
+    grant = grants.covering(target, given, request, grants.today())
+    found = mode.read(reader, replace(request, keys=tuple(dict.fromkeys(normal_key(target, key) for key in request.keys))))
+    body = json.dumps(_shown(target, grant, request, found), ensure_ascii=False, separators=(",", ":")).encode()
+    return Delivery(request.request_id or "", request.target, found.version, body), found
+
+
+def _well_formed(request: Request) -> Mode:
+    problems = (
+        (request.mode not in MODES, "mode", f"方式只有 {'、'.join(MODES)}", f"the modes are {', '.join(MODES)}"),
+        (
+            not 1 <= len(request.keys) <= MOST_KEYS,
+            "keys",
+            f"一次应有 1 至 {MOST_KEYS} 个主键",
+            f"1 to {MOST_KEYS} keys at a time",
+        ),
+        (
+            any(not 1 <= len(key.strip()) <= LONGEST_KEY for key in request.keys),
+            "keys",
+            f"主键应为 1 至 {LONGEST_KEY} 个字符",
+            f"a key has 1 to {LONGEST_KEY} characters",
+        ),
+        (not request.fields, "fields", "没有写明字段", "no fields are asked for"),
+        (not request.purpose.strip(), "purpose", "没有写明用途", "no purpose is stated"),
+        (not (request.person or "").strip(), "person", "没有写明经办人", "no person in charge (经办人) is named"),
+        (request.as_of is not None, "as_of", "查询方式只答当前版本", "query answers the current version only"),
+    )
+    wrong = [(name, zh, en) for failed, name, zh, en in problems if failed]
+    if wrong:
+        raise RequestInvalid(
+            "请求有误：" + "；".join(f"{name} {zh}" for name, zh, _ in wrong),
+            "a wrong request: " + "; ".join(f"{name}: {en}" for name, _, en in wrong),
+            reason="malformed",
+            missing=list(dict.fromkeys(name for name, _, _ in wrong)),
+        )
+    return MODES[request.mode]
+
+
+def normal_key(target: Target, key: str) -> str:
+    """A key as it stands in the index: half width without blanks around; identifiers in upper case."""
+    plain = unicodedata.normalize("NFKC", key).strip()
+    return plain.upper() if target.identifier else plain
+
+
+def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> dict[str, Any]:
+    """The answer. Sources are listed once and named S1, S2 …: a hundred records mostly share a few."""
+    hidden = {name: rule for name in request.fields if (rule := target.fields[name].mask) and name not in grant.unmasked}
+    sources: dict[SourceRef, str] = {}
+    records = [
+        {"key": key, "found": False} if record is None else _shown_record(key, record, request, hidden, sources)
+        for key, record in found.records.items()
+    ]
+    late = {name: ref.resource in target.overdue for ref, name in sources.items()}
+    return {
+        "request_id": request.request_id,
+        "target": target.id,
+        "title": target.title,
+        "version": found.version,
+        "grant": grant.id,
+        "answered_at": datetime.now(_BEIJING).isoformat(timespec="milliseconds"),
+        "overdue": any(late.values()),
+        "masked": sorted(hidden),
+        "sources": {name: _shown_source(ref, target) for ref, name in sources.items()},
+        "records": records,
+    }
+
+
+def _shown_record(
+    key: str, record: Record, request: Request, hidden: Mapping[str, str], sources: dict[SourceRef, str]
+) -> dict[str, Any]:
+    values, said = {}, {}
+    for name in request.fields:
+        value = record.values.get(name)
+        values[name] = masked(hidden[name], value) if name in hidden else value
+        ref = record.sources.get(name)
+        if ref is not None:
+            said[name] = sources.setdefault(ref, f"S{len(sources) + 1}")
+    return {"key": key, "found": True, "closed": record.closed, "values": values, "sources": said}
+
+
+def _shown_source(ref: SourceRef, target: Target) -> dict[str, Any]:
+    stated = ref.source_date.isoformat() if isinstance(ref.source_date, date) else ref.source_date
+    return {
+        "resource": ref.resource,
+        "department": ref.department,
+        "provider": ref.provider,
+        "push": ref.push,
+        "batch": ref.batch,
+        "source_date": stated,
+        "overdue": ref.resource in target.overdue,
+    }
+
+
+async def _record_refusal(house: House, caller: Caller, request: Request, refusal: ExchangeError) -> None:
+    reason = f"{refusal.facts.get('reason', refusal.code)}: {refusal.zh}"
+    keys: tuple[str | None, ...] = request.keys[:MOST_KEYS] or (None,)
+    seq = await access_log.aappend(house, *(_entry(caller, request, key, "refused", reason=reason) for key in keys))
+    refusal.facts |= {"request_id": request.request_id, "recorded": seq}
+
+
+def _entry(
+    caller: Caller,
+    request: Request,
+    key: str | None,
+    decision: Decision,
+    version: str | None = None,
+    digest: str | None = None,
+    reason: str | None = None,
+) -> AccessEntry:
+    return AccessEntry(
+        department=caller.department or None,
+        client=caller.client_id,
+        person=request.person or caller.person,
+        purpose=request.purpose,
+        action=request.mode,
+        target=request.target,
+        version=version,
+        fields=request.fields,
+        subject_key=key,
+        answer_digest=digest,
+        decision=decision,
+        reason=reason,
+        request_id=request.request_id,
+    )
+
+
+__all__ = ["MODES", "Delivery", "deliver", "new_request_id"]

@@ -1,0 +1,28 @@
+"""The HTTP door. Routers in the order of the way: identity, push, reports, query."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import errors
+from api.routes import health, push, query, reports, token
+from exchange.house import House
+from pools.reader import IndexReader
+
+
+def create_app(house: House) -> FastAPI:
+    """An application over an open house. The caller closes the house after the application has ended."""
+    app = FastAPI(title="政务数据共享交换平台 / Government data exchange", version="1", lifespan=_lifespan)
+    app.state.house = house
+    app.state.reader = IndexReader(house)
+    errors.install(app)
+    for router in (health.router, token.router, push.router, reports.router, query.router):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.house.registry.aclose()

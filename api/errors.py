@@ -1,0 +1,171 @@
+"""Errors as problem details (RFC 9457), Chinese first and English beside it. One table from class to status.
+
+Invariant: a refusal that no deeper part recorded is recorded here, before its first byte leaves.
+"""
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from exchange import access_log
+from exchange.access_log import AccessEntry
+from exchange.delivery import new_request_id
+from exchange.errors import (
+    AccessRefused,
+    BatchReused,
+    CatalogueError,
+    ExchangeError,
+    KeyMissing,
+    NoRoom,
+    NotAuthenticated,
+    NotFound,
+    ParcelRefused,
+    ParcelTooLarge,
+    RequestInvalid,
+    SettingError,
+    Unavailable,
+    WrongState,
+)
+
+STATUS: dict[type[ExchangeError], int] = {
+    SettingError: 500,
+    KeyMissing: 500,
+    CatalogueError: 422,
+    ParcelRefused: 422,
+    BatchReused: 409,
+    ParcelTooLarge: 413,
+    NoRoom: 507,
+    RequestInvalid: 422,
+    NotAuthenticated: 401,
+    AccessRefused: 403,
+    NotFound: 404,
+    WrongState: 409,
+    Unavailable: 503,
+    ExchangeError: 500,
+}
+TITLES: dict[int, tuple[str, str]] = {
+    401: ("身份未确认", "Not authenticated"),
+    403: ("拒绝访问", "Access refused"),
+    404: ("没有找到", "Not found"),
+    405: ("方法不适用", "Method not allowed"),
+    409: ("与现状冲突", "In conflict with what is there"),
+    413: ("过大", "Too large"),
+    422: ("无法接受", "Not acceptable as sent"),
+    500: ("内部错误", "Internal error"),
+    503: ("暂不可用", "Not available now"),
+    507: ("空间不足", "No room"),
+}
+_INNER = {"recorded", "reason", "client"}  # facts for the log, or shown under a name of their own
+_LOG = logging.getLogger("exchange.api")
+
+
+def install(app: FastAPI) -> None:
+    """Give an application these errors and no others."""
+    app.add_exception_handler(ExchangeError, _known)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unknown)
+
+
+def status_of(error: ExchangeError) -> int:
+    """The status of the nearest class in the table."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(status: int, code: str, zh: str, en: str, headers: dict[str, str] | None = None, **more: object) -> Response:
+    """A problem document. `title` and `detail` are Chinese; `title_en` and `detail_en` say the same in English."""
+    title, title_en = TITLES.get(status, ("错误", "Error"))
+    document: dict[str, Any] = {
+        "type": f"urn:exchange:error:{code}",
+        "title": title,
+        "title_en": title_en,
+        "status": status,
+        "code": code,
+        "detail": zh,
+        "detail_en": en,
+    } | {name: value for name, value in more.items() if value is not None}
+    body = json.dumps(document, ensure_ascii=False, default=str).encode()
+    return Response(body, status, headers, media_type="application/problem+json")
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ExchangeError)  # noqa: S101 registered for this class
+    request_id = str(error.facts.get("request_id") or new_request_id())
+    if isinstance(error, NotAuthenticated | AccessRefused) and "recorded" not in error.facts:
+        try:
+            await _record(request, error, request_id)
+        except Unavailable as silent:
+            error = silent
+    status = status_of(error)
+    facts = {name: value for name, value in error.facts.items() if name not in _INNER}
+    facts |= {"reason": error.facts.get("reason"), "request_id": request_id}
+    headers = {"WWW-Authenticate": 'Bearer realm="exchange"'} if status == 401 else {}
+    if status == 503:
+        headers["Retry-After"] = "5"
+    return problem(status, error.code, error.zh, error.en, headers, **facts)
+
+
+async def _record(request: Request, error: ExchangeError, request_id: str) -> None:
+    """What refused a caller at a door: who (when known), which door, why."""
+    caller = getattr(request.state, "caller", None)
+    route = request.scope.get("route")
+    client = error.facts.get("client")
+    await access_log.aappend(
+        request.app.state.house,
+        AccessEntry(
+            department=caller.department if caller else None,
+            client=caller.client_id if caller else str(client) if client else None,
+            action=f"{request.method} {getattr(route, 'path', '')}".strip(),
+            target=":".join(str(value) for value in request.path_params.values()) or None,
+            decision="refused",
+            reason=f"{error.facts.get('reason', error.code)}: {error.zh}",
+            retention="share_record" if caller else "network_log",
+            request_id=request_id,
+        ),
+    )
+
+
+async def _malformed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 registered for this class
+    places = sorted({".".join(str(part) for part in finding["loc"]) for finding in error.errors()})
+    zh, en = f"请求中这些部分缺失或类型不对：{'、'.join(places)}", f"missing or of the wrong type: {', '.join(places)}"
+    return problem(422, RequestInvalid.code, zh, en, missing=places)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 registered for this class
+    code = {404: "no-such-address", 405: "method-not-allowed"}.get(error.status_code, "http")
+    zh, en = TITLES.get(error.status_code, ("错误", "Error"))
+    headers = dict(error.headers) if error.headers else None
+    return problem(
+        error.status_code, code, f"{zh}：{request.method} 这个地址", f"{en}: {request.method} of this address", headers
+    )
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    request_id = new_request_id()
+    route = getattr(request.scope.get("route"), "path", "?")
+    _LOG.error(
+        "%s %s %s failed: %s", request_id, request.method, route, _places(error)
+    )  # never str(error): it may quote data
+    return problem(
+        500,
+        "internal",
+        f"平台内部错误，已记录。请把请求编号 {request_id} 告诉管理员",
+        f"an error inside the exchange; it was recorded. Give the operator the request id {request_id}",
+        request_id=request_id,
+    )
+
+
+def _places(error: BaseException) -> str:
+    """The class and the lines an error came through."""
+    lines, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        lines.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' < '.join(reversed(lines[-6:]))}"

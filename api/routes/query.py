@@ -1,0 +1,64 @@
+"""POST /v1/query/{kind}/{id}: records by key, by the caller's grant."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field
+
+from api.deps import ThisCaller, ThisHouse, ThisReader
+from exchange.delivery import MOST_KEYS, deliver
+from exchange.delivery.mode import Request as Asked
+
+router = APIRouter(tags=["查询 query"])
+
+
+class Query(BaseModel):
+    """What is asked. For the documentation: the body is read by hand, so that a malformed one is refused with evidence."""
+
+    keys: list[str] = Field(min_length=1, max_length=MOST_KEYS, description="主键 / keys")
+    fields: list[str] = Field(min_length=1, description="字段 / fields")
+    purpose: str = Field(description="用途，与授权一致 / the purpose of the grant")
+    person: str = Field(description="经办人 / the person in charge at the caller's side")
+
+
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": Query.model_json_schema()}}}}
+
+
+@router.post("/v1/query/{kind}/{name}", openapi_extra=_BODY)
+async def query(
+    kind: Literal["base", "pool"],
+    name: Annotated[str, Path(max_length=63)],
+    request: Request,
+    house: ThisHouse,
+    reader: ThisReader,
+    caller: ThisCaller,
+) -> Response:
+    """按主键查询 / look up by key. Every answer and every refusal is recorded before it is sent."""
+    delivery = await deliver(house, reader, caller, _asked(f"{kind}:{name}", await request.body()))
+    return Response(delivery.body, media_type="application/json", headers={"X-Request-Id": delivery.request_id})
+
+
+def _asked(target: str, body: bytes) -> Asked:
+    """Whatever was sent, as a request: a part of the wrong type counts as not sent, and `deliver` says so."""
+    try:
+        sent: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        sent = None
+    part = sent if isinstance(sent, dict) else {}
+    return Asked(
+        target=target,
+        mode="query",
+        keys=_texts(part.get("keys")),
+        fields=_texts(part.get("fields")),
+        purpose=_text(part.get("purpose")),
+        person=_text(part.get("person")) or None,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else ()

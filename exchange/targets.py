@@ -1,0 +1,119 @@
+"""What can be asked for: a pool or a base, as one value, with who provides each field and how it may be shared.
+
+Invariant: built from the current versions of the catalogue in one transaction; a department's contact comes with it, so
+that every refusal can say whom to ask.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource, Sensitivity, ShareType
+from exchange.errors import NotFound
+from exchange.registry import models
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A department that answers for data, and its office to ask."""
+
+    department: str
+    name: str
+    contact: str | None
+
+    def as_dict(self) -> dict[str, str | None]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a target. `providers` in order of authority."""
+
+    name: str
+    title: str
+    share: ShareType
+    mask: str | None  # None: never masked
+    providers: tuple[Provider, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pool or a base. `overdue` holds, by resource, since when its provider is late."""
+
+    id: str  # "pool:<resource>" or "base:<base>"
+    title: str
+    fields: Mapping[str, Field]
+    identifier: bool  # keys are resident numbers or 统一社会信用代码: upper case, half width
+    overdue: Mapping[str, datetime]
+
+    def whom_to_ask(self, names: Iterable[str] = ()) -> list[dict[str, str | None]]:
+        """The departments that answer for these fields (unknown ones and none at all: for the whole target)."""
+        fields = [self.fields[name] for name in names if name in self.fields] or list(self.fields.values())
+        return [provider.as_dict() for provider in dict.fromkeys(field.providers[0] for field in fields)]
+
+
+def load(session: Session, target: str) -> Target:
+    """Read a target from the control database.
+
+    Raises:
+        NotFound: neither a pool nor a base of that name, or the resource was retired.
+    """
+    kind, _, name = target.partition(":")
+    found = {"pool": _pool, "base": _base}[kind](session, name) if kind in ("pool", "base") else None
+    if found is None:
+        raise NotFound(
+            "目录中没有这个库或资源，请写作 base:<基础库> 或 pool:<资源>",
+            "the catalogue has no such base or resource; write base:<base> or pool:<resource>",
+        )
+    return found
+
+
+def _pool(session: Session, name: str) -> Target | None:
+    row = session.get(models.Resource, name)
+    if row is None or row.retired_at is not None:
+        return None
+    version = session.get_one(models.ResourceVersion, (name, row.current))
+    resource = Resource.model_validate(version.definition)
+    provider = _providers(session)[row.department_code]
+    fields = {item.name: _pool_field(item, resource, provider) for item in resource.items}
+    overdue = {} if row.overdue_since is None else {row.id: row.overdue_since}
+    identifier = any(item.identifier for item in resource.items if item.name in resource.key)
+    return Target(f"pool:{name}", resource.title, fields, identifier, overdue)
+
+
+def _pool_field(item: Item, resource: Resource, provider: Provider) -> Field:
+    mask = None if item.name in resource.key else _mask(item)  # the asker named the key
+    return Field(item.name, item.title, item.share_type or resource.share.type, mask, (provider,))
+
+
+def _base(session: Session, name: str) -> Target | None:
+    newest = (
+        select(models.BaseVersion).where(models.BaseVersion.base_id == name).order_by(models.BaseVersion.version.desc())
+    )
+    version = session.scalars(newest.limit(1)).one_or_none()
+    if version is None:
+        return None
+    base = BaseDefinition.model_validate(version.definition)
+    used = {source.resource for source in (*base.key_sources, *(s for field in base.fields for s in field.sources))}
+    rows = {row.id: row for row in session.scalars(select(models.Resource).where(models.Resource.id.in_(used)))}
+    departments = _providers(session)
+    of = {resource_id: departments[row.department_code] for resource_id, row in rows.items()}
+    key_providers = tuple(of[source.resource] for source in base.key_sources)
+    fields = {base.key: Field(base.key, base.key, ShareType.UNCONDITIONAL, None, key_providers)}  # the asker named it
+    for field in base.fields:
+        providers = tuple(of[source.resource] for source in field.sources)
+        fields[field.name] = Field(field.name, field.title, field.share_type, _mask(field), providers)
+    overdue = {row.id: row.overdue_since for row in rows.values() if row.overdue_since is not None}
+    return Target(f"base:{name}", base.title, fields, True, overdue)
+
+
+def _mask(item: Item | BaseField) -> str | None:
+    """A sensitive item without a mask of its own is hidden altogether."""
+    return item.mask or (None if item.sensitivity is Sensitivity.NONE else "all")
+
+
+def _providers(session: Session) -> dict[str, Provider]:
+    return {row.code: Provider(row.code, row.name, row.contact) for row in session.scalars(select(models.Department))}
