@@ -1,0 +1,164 @@
+"""CSV: UTF-8 (with or without BOM) or GB18030; comma, semicolon, tab or bar; quotes doubled inside quotes (RFC 4180).
+
+Invariant: every data row comes out exactly once and in order. Good files are read strictly and in parallel; a file
+with rows of a wrong width is read again, leniently, and those rows carry their reason in `_broken`; a file whose
+quotes do not pair is refused, because after them nobody can say where a row ends.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Resource
+from exchange.catalogue.sql import literal
+from exchange.errors import Truncated, Unreadable
+from exchange.intake.formats import header
+from exchange.intake.formats.format import Shape, copy_rows, rows_of, select_items
+from exchange.intake.formats.text import as_utf8, chunks, nameless
+
+DELIMITERS = (",", ";", "\t", "|")
+_HEADER_BYTES = 1 << 20  # a header row longer than this is no header
+_ABSENT = "\x01absent\x01"  # no cell has this text, so with it as the null string NULL means: the row has no such cell
+_UNPAIRED = "UNQUOTED VALUE"  # the engine's name for it
+_WIDTH = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
+
+
+class Delimited:
+    """See the module."""
+
+    def claims(self, head: bytes) -> bool:  # noqa: ARG002 - text has no magic bytes: the format of last resort
+        return True
+
+    def write_table(
+        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
+    ) -> tuple[Shape, int]:
+        """See `Format`."""
+        with as_utf8(plain) as text:
+            shape = _inspect(text.file, text.encoding, resource)
+            try:
+                rows = copy_rows(connection, _strict(text.file, resource, shape), target)
+            except duckdb.Error:  # its message quotes the row, so it goes no further
+                rows = _write_carefully(connection, text.file, resource, shape, target)
+        return shape, rows
+
+
+def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> Shape:
+    text.seek(0)
+    head = text.read(_HEADER_BYTES).decode("utf-8-sig", "ignore")
+    rows = {delimiter: _first_row(head, delimiter) for delimiter in DELIMITERS}
+    delimiter = max(DELIMITERS, key=lambda each: (header.score(resource, rows[each]), len(rows[each])))
+    match = header.match(resource, rows[delimiter])
+    return Shape("csv", len(rows[delimiter]), match.columns, match.unknown, encoding, delimiter)
+
+
+def _first_row(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _read_csv(text: BinaryIO, shape: Shape, width: int, **options: str) -> str:
+    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(width))
+    given = {
+        "auto_detect": "false",
+        "header": "true",
+        "delim": literal(shape.delimiter or ","),
+        "quote": "'\"'",
+        "escape": "'\"'",
+        "columns": f"{{{columns}}}",
+    } | options
+    listed = ", ".join(f"{name} = {value}" for name, value in given.items())
+    return f"read_csv('/proc/self/fd/{text.fileno()}', {listed})"
+
+
+def _strict(text: BinaryIO, resource: Resource, shape: Shape) -> str:
+    blank = " WHERE c0 IS NOT NULL" if shape.width == 1 else ""  # with one column a blank line would be a row
+    source = _read_csv(text, shape, shape.width)
+    return f"SELECT {select_items(resource, shape.matched)}, NULL::VARCHAR AS _broken FROM {source}{blank}"
+
+
+def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
+    width = shape.width
+    blank = " WHERE c0 <> ''" if width == 1 else ""
+    source = _read_csv(
+        text, shape, width + 1, strict_mode="false", null_padding="true", parallel="false", nullstr=literal(_ABSENT)
+    )
+    broken = (
+        f"CASE WHEN c{width} IS NOT NULL THEN '列数过多，应为 {width} 列 / more than {width} columns' "
+        f"WHEN c{width - 1} IS NULL THEN '列数不足，应为 {width} 列 / fewer than {width} columns' END"
+    )
+    return f"SELECT {select_items(resource, shape.matched)}, {broken} AS _broken FROM {source}{blank}"
+
+
+def _write_carefully(connection: DuckDBPyConnection, text: BinaryIO, resource: Resource, shape: Shape, target: Path) -> int:
+    with nameless(text) as even:
+        _even_line_ends(text, even)
+        _refuse_unpaired_quotes(connection, even, shape)
+        try:
+            rows = copy_rows(connection, _lenient(even, resource, shape), target)
+        except duckdb.Error:
+            raise _unreadable() from None
+        _refuse_cut_row(connection, even, target, rows)
+    return rows
+
+
+def _even_line_ends(text: BinaryIO, even: BinaryIO) -> None:
+    carry = b""
+    for chunk in chunks(text):
+        piece = carry + chunk
+        carry = b"\r" if piece.endswith(b"\r") else b""
+        even.write(piece[: len(piece) - len(carry)].replace(b"\r\n", b"\n"))
+    even.write(carry)
+    even.flush()
+
+
+def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape) -> None:
+    source = _read_csv(text, shape, shape.width, store_rejects="true", rejects_limit="0")
+    try:
+        connection.execute(f"SELECT count(*) FROM {source}")
+        found = connection.execute(
+            "SELECT error_type::VARCHAR, min(line), arg_min(line_byte_position, line), "
+            "arg_min(octet_length(encode(csv_line)), line) FROM reject_errors GROUP BY ALL"
+        ).fetchall()
+        connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+    except duckdb.Error:
+        raise _unreadable() from None
+    kinds = {str(kind): (int(line), int(position) - 1 + int(length)) for kind, line, position, length in found}
+    if _UNPAIRED in kinds:
+        line, end = kinds[_UNPAIRED]
+        if end >= text.seek(0, io.SEEK_END) - 1:
+            raise Truncated(
+                f"文件第 {line} 行起的引号直到文件末尾都没有闭合：文件可能被截断，请重新导出并推送",
+                f"a quote opened on line {line} of the file is never closed: the file may be cut off; export and push again",
+                line=line,
+            )
+        raise Unreadable(
+            f"文件第 {line} 行的引号不成对，其后各行无法可靠划分；单元格内的引号应写成两个",
+            f"the quotes on line {line} of the file do not pair, so the rows after it cannot be told apart; "
+            "double a quote inside a cell",
+            line=line,
+        )
+    if not kinds.keys() <= _WIDTH:
+        raise _unreadable()
+
+
+def _refuse_cut_row(connection: DuckDBPyConnection, text: BinaryIO, target: Path, rows: int) -> None:
+    text.seek(max(0, text.seek(0, io.SEEK_END) - 1))
+    if text.read(1) in {b"\n", b"\r"}:
+        return
+    last = connection.execute(f"SELECT _broken FROM {rows_of(target)} WHERE _row = {rows}").fetchone()
+    if last is not None and last[0] is not None and "不足" in last[0]:
+        raise Truncated(
+            f"最后一行（第 {rows} 行数据）在中间中断：文件可能被截断，请重新导出并推送",
+            f"the last row (data row {rows}) ends in the middle: the file may be cut off; export and push again",
+            row=rows,
+        )
+
+
+def _unreadable() -> Unreadable:
+    return Unreadable(
+        "不是可以逐行读取的 CSV：请检查换行、引号和分隔符是否一致，单元格是否超长（2 MB）",
+        "not a CSV that can be read row by row: check line ends, quotes and delimiters, and cells beyond 2 MB",
+    )

@@ -1,0 +1,72 @@
+"""What every format can do: recognise itself, and turn its rows into one plain table of text.
+
+Invariant: whatever the format, the table it writes has one row per data row in the provider's order, one VARCHAR
+column per item of the resource (NULL where the cell is empty or the column missing) and `_broken`, the reason why a
+row has not as many cells as the header (NULL for a good row). Blank lines are not rows.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Resource
+from exchange.catalogue.sql import literal, quoted
+from exchange.engine import STAGING_KEY
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a parcel was read. `matched` maps item names to 0-based columns; `unknown` names the other columns."""
+
+    format: str
+    width: int
+    matched: dict[str, int]
+    unknown: list[str] = field(default_factory=list)
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the receipt: without what does not apply."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+class Format(Protocol):
+    """A format."""
+
+    def claims(self, head: bytes) -> bool:
+        """Do these first bytes look like this format?"""
+        ...
+
+    def write_table(
+        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
+    ) -> tuple[Shape, int]:
+        """Read `plain` (a file with a descriptor) and write the plain table to `target`, encrypted Parquet.
+
+        Returns the shape and the number of data rows.
+
+        Raises:
+            MissingColumns, Unreadable, Truncated: nothing usable; `target` may be half written.
+        """
+        ...
+
+
+def select_items(resource: Resource, matched: dict[str, int]) -> str:
+    """The items out of columns c0, c1, …: an empty cell is NULL."""
+    cells = [(f"nullif(c{matched[i.name]}, '')" if i.name in matched else "NULL::VARCHAR", i) for i in resource.items]
+    return ", ".join(f"{cell} AS {quoted(item.name)}" for cell, item in cells)
+
+
+def copy_rows(connection: DuckDBPyConnection, select: str, target: Path) -> int:
+    """Write a query's rows, in order, to encrypted Parquet. Returns how many."""
+    options = f"FORMAT parquet, ENCRYPTION_CONFIG {{footer_key: '{STAGING_KEY}'}}"
+    row = connection.execute(f"COPY ({select}) TO {literal(str(target))} ({options})").fetchone()
+    return int(row[0]) if row else 0
+
+
+def rows_of(target: Path) -> str:
+    """The plain table of `copy_rows` as a relation, `_row` counting from 1."""
+    options = f"file_row_number = true, encryption_config = {{footer_key: '{STAGING_KEY}'}}"
+    return f"(SELECT file_row_number + 1 AS _row, * EXCLUDE (file_row_number) FROM read_parquet({literal(str(target))}, {options}))"

@@ -1,0 +1,145 @@
+"""Text encodings: UTF-8 (BOM or not) or GB18030, found out by decoding the whole file, never guessed from a sample.
+
+GB18030 and not GBK: 生僻字 of names lie outside GBK, and a GBK decoder refuses them or puts a question mark.
+"""
+
+import codecs
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from exchange.errors import Truncated, Unreadable
+
+CHUNK = 1 << 20
+_HEAD = 1 << 16  # bytes looked at for control characters; NUL is looked for everywhere
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+# GB 18030-2022 gives these 18 codes to encoded characters; Python's codec still maps them to the private use area.
+_PRIVATE = dict(
+    zip(
+        [*range(0xE78D, 0xE797), 0xE81E, 0xE826, 0xE82B, 0xE82C, 0xE832, 0xE843, 0xE854, 0xE864],
+        [0xFE10, 0xFE12, 0xFE11, *range(0xFE13, 0xFE1A), *range(0x9FB4, 0x9FBC)],
+        strict=True,
+    )
+)
+_HAS_PRIVATE = re.compile(f"[{''.join(map(chr, _PRIVATE))}]")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file of UTF-8 (its BOM, if any, still there), and the encoding it came in."""
+
+    file: BinaryIO
+    encoding: str  # utf-8 | utf-8-sig | gb18030
+
+
+@contextmanager
+def as_utf8(plain: BinaryIO) -> Iterator[Text]:
+    """The text of a file: the file itself when it is UTF-8, else a nameless transcoded copy beside it.
+
+    Raises:
+        Unreadable: control bytes, or neither encoding.
+        Truncated: the last character is cut.
+    """
+    _refuse_binary(plain)
+    broken_at = _utf8_breaks_at(plain)
+    if broken_at is None:
+        plain.seek(0)
+        yield Text(plain, "utf-8-sig" if plain.read(3) == codecs.BOM_UTF8 else "utf-8")
+        return
+    with nameless(plain) as copy:
+        _transcode(plain, copy, broken_at)
+        yield Text(copy, "gb18030")
+
+
+def nameless(beside: BinaryIO) -> BinaryIO:
+    """A temporary file without a name, on the same disk: nothing of it survives a kill."""
+    link = Path(f"/proc/self/fd/{beside.fileno()}").readlink()
+    return tempfile.TemporaryFile(dir=link.parent)
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The file from its beginning, in pieces."""
+    file.seek(0)
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _refuse_binary(plain: BinaryIO) -> None:
+    at = 0
+    for chunk in chunks(plain):
+        found = _CONTROL.search(chunk[:_HEAD]) if at == 0 else None
+        place = found.start() if found else chunk.find(b"\x00")
+        if place >= 0:
+            raise Unreadable(
+                f"第 {at + place + 1} 个字节是控制字符：这不是文本表格，请推送 CSV（UTF-8 或 GB18030）或 XLSX",
+                f"byte {at + place + 1} is a control character: this is no table of text; "
+                "push CSV (UTF-8 or GB18030) or XLSX",
+                byte=at + place + 1,
+            )
+        at += len(chunk)
+
+
+def _utf8_breaks_at(plain: BinaryIO) -> int | None:
+    """None when the whole file is UTF-8, else the offset of the first byte that is not.
+
+    Raises:
+        Truncated: all of it is UTF-8 but for a last character that is cut.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    at = 0
+    for chunk in chunks(plain):
+        held = len(decoder.getstate()[0])
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            return at - held + error.start
+        at += len(chunk)
+    left = len(decoder.getstate()[0])
+    if not left:
+        return None
+    if _all_ascii(plain, at - left):  # then the stray bytes say nothing for UTF-8
+        return at - left
+    raise _cut("UTF-8")
+
+
+def _all_ascii(plain: BinaryIO, upto: int) -> bool:
+    at = 0
+    for chunk in chunks(plain):
+        if not chunk[: upto - at].isascii():
+            return False
+        at += len(chunk)
+    return True
+
+
+def _transcode(plain: BinaryIO, copy: BinaryIO, broken_at: int) -> None:
+    decoder = codecs.getincrementaldecoder("gb18030")()
+    at = 0
+    try:
+        for chunk in chunks(plain):
+            held = len(decoder.getstate()[0])
+            text = decoder.decode(chunk)
+            if _HAS_PRIVATE.search(text):
+                text = text.translate(_PRIVATE)
+            copy.write(text.encode())
+            at += len(chunk)
+    except UnicodeDecodeError as error:
+        raise Unreadable(
+            f"既不是 UTF-8（第 {broken_at + 1} 个字节处不符），也不是 GB18030（第 {at - held + error.start + 1} 个字节处不符）",
+            f"neither UTF-8 (wrong at byte {broken_at + 1}) nor GB18030 (wrong at byte {at - held + error.start + 1})",
+            utf8=broken_at + 1,
+            gb18030=at - held + error.start + 1,
+        ) from None
+    if decoder.getstate()[0]:
+        raise _cut("GB18030")
+    copy.flush()
+
+
+def _cut(encoding: str) -> Truncated:
+    return Truncated(
+        f"文件在一个 {encoding} 字符中间中断：可能被截断，请重新导出并推送",
+        f"the file ends in the middle of a {encoding} character: it may be cut off; export and push again",
+    )

@@ -1,0 +1,435 @@
+"""Landing: a parcel is written once, encrypted, and never changed; the receipt is the answer.
+
+Invariant: a parcel is landed when, and only when, its row in `push` is committed; its sealed file is in place before.
+Whatever was refused, or killed at any step, leaves no row, and no file that the next landing of that resource does
+not remove. The same batch with the same bytes always gives the same receipt.
+
+The order is: checks before the body -> bytes in (digested, sealed, and in plain into a nameless file that dies with
+the process) -> digest, header, rows -> sealed file in place -> one transaction: push row and event.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from exchange.callers import Caller
+from exchange.catalogue.model import Resource
+from exchange.errors import (
+    AccessRefused,
+    BatchReused,
+    CountMismatch,
+    DigestMismatch,
+    EmptyParcel,
+    ExchangeError,
+    NoRoom,
+    NotFound,
+    ParcelRefused,
+    ParcelTooLarge,
+    WrongState,
+)
+from exchange.events import Tag, record
+from exchange.house import House
+from exchange.intake import tables
+from exchange.intake.formats.format import Shape
+from exchange.intake.parcel import Declaration
+from exchange.intake.places import PURPOSE, landed_file, landed_folder, rows_file
+from exchange.intake.pushes import CHINA, Receipt
+from exchange.registry.models import Push, ResourceVersion
+from exchange.registry.models import Resource as ResourceRow
+from exchange.seal import Algorithm, Digest, new_digest, same
+
+_COPIES = 3  # sealed, plain and as a table: what a parcel needs of the disk while it lands
+_LOOK_EVERY = 64 << 20  # bytes between two looks at the free disk
+_PIECE = 1 << 20
+_SLUG = re.compile(r"^[a-z][a-z0-9_]{1,47}$")
+
+
+class Landing:
+    """A parcel on its way in. Made by `begin`; write to it, then `finish` or `abandon` (leaving the block abandons)."""
+
+    def __init__(self, house: House, caller: Caller, declaration: Declaration, resource: Resource, door: str) -> None:
+        self.existing: Receipt | None = None
+        self._house = house
+        self._caller = caller
+        self._declaration = declaration
+        self._resource = resource
+        self._door = door
+        self._bytes = 0
+        self._looked_at = 0
+        self._digests: dict[str, Digest] = {declaration.algorithm: new_digest(declaration.algorithm)}
+        self._id = ""
+        self._placed = False
+        self._part: BinaryIO | None = None
+        self._plain: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.abandon()
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            ParcelTooLarge, NoRoom: now it is too much (only when the length was not known before).
+        """
+        if self.existing is not None:
+            return
+        if self._part is None or self._plain is None:
+            raise WrongState("这次落地已经结束", "this landing is over")
+        self._bytes += len(data)
+        with _told(self._house, self._caller, self._declaration, self._door):
+            _check_size(self._house, self._bytes)
+            if self._bytes - self._looked_at >= _LOOK_EVERY:
+                self._looked_at = self._bytes
+                _check_room(self._house, 0)
+            for digest in self._digests.values():
+                digest.update(data)
+            with _disk_full_is_no_room(self._house):
+                self._sealed.write(data)
+                self._plain.write(data)
+
+    def finish(self) -> Receipt:
+        """Judge what arrived and land it.
+
+        Raises:
+            ParcelRefused: one of its kinds; nothing changed.
+        """
+        if self.existing is not None:
+            return self.existing
+        if self._part is None or self._plain is None:
+            raise WrongState("这次落地已经结束", "this landing is over")
+        try:
+            with _told(self._house, self._caller, self._declaration, self._door), _disk_full_is_no_room(self._house):
+                return self._finish(self._part, self._plain)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Forget what was written. Does nothing after a successful `finish`."""
+        plain, part = self._plain, self._part
+        self._plain = self._part = None
+        if plain is not None:
+            plain.close()
+        if part is None:
+            return
+        if not self._placed:
+            _remove(self._house, self._resource.id, self._id)
+        part.close()  # the lock on it tells others that this landing lives
+        if self._placed:  # perhaps committed with the answer lost: the database knows, or the next landing asks it
+            with suppress(DBAPIError):
+                sweep(self._house, self._resource.id)
+
+    def _open(self) -> None:
+        self._id = new_push_id(datetime.now(UTC))
+        path = self._part_path()
+        part = path.open("xb")
+        fcntl.flock(part, fcntl.LOCK_EX)
+        if not path.exists():  # swept between the two lines above
+            part.close()
+            self._open()
+            return
+        self._part = part
+        self._sealed = self._house.seal.writer(part, PURPOSE)
+        self._plain = tempfile.TemporaryFile(dir=self._house.settings.folder("spill"))  # noqa: SIM115 - closed by abandon
+
+    def _part_path(self) -> Path:
+        return landed_folder(self._house.settings, self._resource.id) / f".{self._id}.part"
+
+    def _also_digest(self, algorithm: Algorithm) -> None:
+        self._digests.setdefault(algorithm, new_digest(algorithm))
+
+    def _finish(self, part: BinaryIO, plain: BinaryIO) -> Receipt:
+        self._sealed.close()
+        plain.flush()
+        found = {name: digest.finalize().hex() for name, digest in self._digests.items()}
+        _check_digest(self._declaration, found[self._declaration.algorithm], self._bytes)
+        shape, rows = self._judge(plain)
+        place = landed_file(self._house.settings, self._resource.id, self._id)
+        self._part_path().replace(place)
+        self._placed = True
+        _sync_folder(place.parent)
+        receipt = self._commit(shape, rows, found)
+        if receipt.id == self._id:
+            self._part = None
+            part.close()
+        return receipt
+
+    def _judge(self, plain: BinaryIO) -> tuple[Shape, int]:
+        if self._bytes == 0:
+            raise EmptyParcel("文件是空的（0 字节）", "the file is empty (0 bytes)")
+        target = rows_file(self._house.settings, self._id)
+        shape, rows = tables.write(self._house, plain, self._resource, target)
+        if rows == 0:
+            raise EmptyParcel("文件只有列名，没有数据行", "the file has a header and no data rows")
+        if rows != self._declaration.rows:
+            declared = self._declaration.rows
+            raise CountMismatch(
+                f"声明 {declared} 行，实际收到 {rows} 行（不计列名行）；请核对后用同一批次号重新推送",
+                f"{declared} rows declared, {rows} found (the header not counted); check and push again under the same batch",
+                declared=declared,
+                found=rows,
+            )
+        return shape, rows
+
+    def _commit(self, shape: Shape, rows: int, digests: dict[str, str]) -> Receipt:
+        declaration, caller = self._declaration, self._caller
+        with self._house.registry.session() as session:
+            push = session.scalars(
+                insert(Push)
+                .values(
+                    id=self._id,
+                    resource_id=self._resource.id,
+                    resource_version=self._resource.version,
+                    department_code=caller.department,
+                    client_id=caller.client_id,
+                    door=self._door,
+                    batch=declaration.batch,
+                    mode=declaration.mode,
+                    rows=rows,
+                    bytes=self._bytes,
+                    algorithm=declaration.algorithm,
+                    digest=declaration.digest,
+                    shape=shape.as_dict(),
+                )
+                .on_conflict_do_nothing(index_elements=["resource_id", "batch"])
+                .returning(Push)
+            ).one_or_none()
+            if push is not None:
+                facts = {"resource": push.resource_id, "batch": push.batch, "rows": rows, "bytes": self._bytes}
+                record(session, Tag.PARCEL_LANDED, department=caller.department, object_id=push.id, **facts)
+                return Receipt.of(push)
+        with self._house.registry.session() as session:
+            existing = _of_batch(session, declaration)
+        if existing is None or existing.digest != digests.get(existing.algorithm):
+            raise _reused(declaration)
+        return existing
+
+
+def begin(house: House, caller: Caller, declaration: Declaration, *, length: int | None, door: str) -> Landing:
+    """Everything that can be refused before the first byte of the body.
+
+    Args:
+        length: bytes to come, None when the door cannot know.
+        door: `http`, `command`, …: for the record.
+
+    When this batch with these bytes was landed before, the answer is in `Landing.existing` and no body is needed.
+
+    Raises:
+        NotFound: no such resource. AccessRefused: another department's. WrongState: a retired resource.
+        ParcelTooLarge, NoRoom, BatchReused, CountMismatch: nothing changed.
+    """
+    with _told(house, caller, declaration, door):
+        with house.registry.session() as session:
+            resource = _current(session, caller, declaration.resource_id)
+            landing = Landing(house, caller, declaration, resource, door)
+            existing = _of_batch(session, declaration)
+        if existing is not None:
+            if existing.algorithm == declaration.algorithm:
+                landing.existing = _same_parcel(existing, declaration)
+                return landing
+            landing._also_digest(existing.algorithm)  # type: ignore[arg-type]
+        _check_size(house, length or 0)
+        _check_room(house, length or 0)
+        sweep(house, resource.id)
+        landing._open()
+    return landing
+
+
+def land_file(house: House, caller: Caller, declaration: Declaration, source: Path | BinaryIO, door: str) -> Receipt:
+    """Land a file that is already here.
+
+    Raises:
+        as `begin` and `Landing.finish`.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return land_file(house, caller, declaration, file, door)
+    with begin(house, caller, declaration, length=_length(source), door=door) as landing:
+        while landing.existing is None and (piece := source.read(_PIECE)):
+            landing.write(piece)
+        return landing.finish()
+
+
+def sweep(house: House, resource_id: str) -> None:
+    """Remove what killed landings of a resource left behind.
+
+    A living landing holds a lock on its file until its row is committed, so a file that can be locked and has no row
+    belongs to nobody.
+    """
+    for path in landed_folder(house.settings, resource_id).iterdir():
+        push_id = path.name.lstrip(".").split(".")[0]
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:  # another sweep was faster
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            with house.registry.session() as session:
+                known = session.get(Push, push_id) is not None
+            if not known:
+                _remove(house, resource_id, push_id)
+
+
+def new_push_id(now: datetime) -> str:
+    """`P`, the day in China, and 10 random hex digits."""
+    return f"P{now.astimezone(CHINA):%y%m%d}-{secrets.token_hex(5)}"
+
+
+def _current(session: Session, caller: Caller, resource_id: str) -> Resource:
+    row = session.get(ResourceRow, resource_id)
+    if row is None:
+        raise NotFound(
+            "目录中没有这个资源，请核对资源标识",
+            "the catalogue has no such resource; check its id",
+            resource=resource_id[:64],
+        )
+    if row.department_code != caller.department:
+        raise AccessRefused(
+            f"资源 {row.id} 由部门 {row.department_code} 提供，{caller.department} 不能推送；如有变更请联系主管部门更新目录",
+            f"resource {row.id} is provided by department {row.department_code}; {caller.department} may not push it. "
+            "If that has changed, ask the data authority to update the catalogue",
+            resource=row.id,
+            owner=row.department_code,
+        )
+    if row.retired_at is not None:
+        raise WrongState(f"资源 {row.id} 已停用，不再接收推送", f"resource {row.id} is retired and takes no more pushes")
+    entry = session.get_one(ResourceVersion, (row.id, row.current))
+    return Resource.model_validate(entry.definition)
+
+
+def _of_batch(session: Session, declaration: Declaration) -> Receipt | None:
+    push = session.scalar(select(Push).where(Push.resource_id == declaration.resource_id, Push.batch == declaration.batch))
+    return Receipt.of(push) if push is not None else None
+
+
+def _same_parcel(existing: Receipt, declaration: Declaration) -> Receipt:
+    if not same(existing.digest, declaration.digest):
+        raise _reused(declaration)
+    if existing.rows != declaration.rows:
+        raise CountMismatch(
+            f"批次 {declaration.batch} 已收到，为 {existing.rows} 行，这次声明 {declaration.rows} 行",
+            f"batch {declaration.batch} was received before with {existing.rows} rows; {declaration.rows} declared now",
+            declared=declaration.rows,
+            found=existing.rows,
+        )
+    return existing
+
+
+def _reused(declaration: Declaration) -> BatchReused:
+    return BatchReused(
+        f"批次号 {declaration.batch} 已用于另一份数据；内容有变请使用新的批次号",
+        f"batch {declaration.batch} already stands for other bytes; changed content needs a new batch number",
+        batch=declaration.batch,
+    )
+
+
+def _check_size(house: House, size: int) -> None:
+    limit = int(house.settings.max_parcel)
+    if size > limit:
+        raise ParcelTooLarge(
+            f"文件有 {size} 字节，超过上限 {limit} 字节（EXCHANGE_MAX_PARCEL）；请分批或联系平台运维",
+            f"{size} bytes are more than the limit of {limit} (EXCHANGE_MAX_PARCEL); split it or ask the operator",
+            size=size,
+            limit=limit,
+        )
+
+
+def _check_room(house: House, size: int) -> None:
+    free = shutil.disk_usage(house.settings.folder("landed")).free
+    needed = size * _COPIES + int(house.settings.spare_disk)
+    if free < needed:
+        raise _no_room(free, needed)
+
+
+def _no_room(free: int, needed: int) -> NoRoom:
+    return NoRoom(
+        f"平台磁盘空间不足：需要 {needed} 字节，剩余 {free} 字节；请稍后重试并联系平台运维",
+        f"not enough disk: {needed} bytes needed, {free} free; try later and tell the operator",
+        needed=needed,
+        free=free,
+    )
+
+
+def _check_digest(declaration: Declaration, found: str, size: int) -> None:
+    if same(declaration.digest, found):
+        return
+    name = declaration.algorithm
+    raise DigestMismatch(
+        f"{name} 摘要不符：声明 {declaration.digest}，实际 {found}（收到 {size} 字节）；文件可能在传输中改变或截断",
+        f"{name} digest differs: declared {declaration.digest}, found {found} ({size} bytes received); "
+        "the file may have changed or been cut off on its way",
+        declared=declaration.digest,
+        found=found,
+        bytes=size,
+    )
+
+
+@contextmanager
+def _told(house: House, caller: Caller, declaration: Declaration, door: str) -> Iterator[None]:
+    """A refusal is recorded, in a transaction of its own, before the caller hears of it."""
+    try:
+        yield
+    except (ParcelRefused, AccessRefused, NotFound, WrongState) as error:
+        record_refusal(house, caller, declaration.resource_id, error, batch=declaration.batch, door=door)
+        raise
+
+
+def record_refusal(house: House, caller: Caller, resource_id: str, error: ExchangeError, **facts: object) -> None:
+    """Record that a parcel was refused: why, with the error's own facts."""
+    with house.registry.session() as session:
+        known = {**error.facts, **facts, "code": error.code}
+        named = resource_id if _SLUG.match(resource_id) else None  # anything may stand in an address, also a person
+        record(session, Tag.PARCEL_REFUSED, department=caller.department, object_id=named, **known)
+
+
+@contextmanager
+def _disk_full_is_no_room(house: House) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        free = shutil.disk_usage(house.settings.folder("landed")).free
+        raise _no_room(free, int(house.settings.spare_disk)) from None
+
+
+def _remove(house: House, resource_id: str, push_id: str) -> None:
+    folder = landed_folder(house.settings, resource_id)
+    for path in (folder / f".{push_id}.part", landed_file(house.settings, resource_id, push_id)):
+        path.unlink(missing_ok=True)
+    tables.drop(house, push_id)
+
+
+def _length(file: BinaryIO) -> int | None:
+    try:
+        return os.fstat(file.fileno()).st_size - file.tell()
+    except OSError:  # not a file of the operating system, or a pipe
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

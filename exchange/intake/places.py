@@ -1,0 +1,25 @@
+"""Where a landed parcel lies.
+
+Invariant: only ids that came from the catalogue or from `new_push_id` are ever made into paths.
+"""
+
+from pathlib import Path
+
+from exchange.settings import Settings
+
+PURPOSE = "landed"  # the seal's purpose
+
+
+def landed_folder(settings: Settings, resource_id: str) -> Path:
+    """The folder of a resource's landed parcels."""
+    return settings.folder(f"landed/{resource_id}")
+
+
+def landed_file(settings: Settings, resource_id: str, push_id: str) -> Path:
+    """The parcel as sent, sealed."""
+    return landed_folder(settings, resource_id) / f"{push_id}.sealed"
+
+
+def rows_file(settings: Settings, push_id: str) -> Path:
+    """The same parcel as a plain table of text, encrypted: can be made again from the landed file at any time."""
+    return settings.folder("rows") / f"{push_id}.parquet"

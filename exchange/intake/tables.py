@@ -1,0 +1,94 @@
+"""A landed parcel as a table of text, for whoever judges it.
+
+Invariant: `_row` is the data row as the officer counts it (the header and blank lines not counted), whatever the
+format, quoted line breaks and threads; every data row is there, broken ones with their reason in `_broken`.
+The table is a derived file: made at landing, made again from the sealed bytes whenever it is missing.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Resource
+from exchange.errors import NotFound, WrongState
+from exchange.house import House
+from exchange.intake.formats import Shape, detect
+from exchange.intake.formats.format import rows_of
+from exchange.intake.places import PURPOSE, landed_file, rows_file
+from exchange.registry.models import Push, ResourceVersion
+
+
+@contextmanager
+def open_table(house: House, connection: DuckDBPyConnection, push_id: str) -> Iterator[str]:  # noqa: ARG001
+    """A relation (for use after FROM, in any of the house's connections) of a landed push's rows.
+
+    Columns: `_row` BIGINT from 1; one VARCHAR per item of the resource's version in the receipt, by item name, NULL
+    where the cell is empty or the file has no such column; `_broken` VARCHAR, NULL for a row with as many cells as
+    the header.
+
+    Raises:
+        NotFound: no such push. WrongState: its landed bytes have been aged out.
+    """
+    path = rows_file(house.settings, push_id)
+    if not path.exists():
+        _make_again(house, push_id, path)
+    yield rows_of(path)
+
+
+def write(house: House, plain: BinaryIO, resource: Resource, target: Path) -> tuple[Shape, int]:
+    """Make the table of a plain file, at once or not at all. Returns its shape and the number of data rows.
+
+    Raises:
+        Unreadable, Truncated, MissingColumns, EmptyParcel
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with house.duckdb() as connection:
+            shape, rows = detect(plain).write_table(connection, plain, resource, draft)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut could leave a name without its bytes
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return shape, rows
+
+
+def drop(house: House, push_id: str) -> None:
+    """Remove the derived table, once the push has been judged; it comes back when somebody opens it."""
+    rows_file(house.settings, push_id).unlink(missing_ok=True)
+
+
+def read_landed(house: House, push_id: str) -> Iterator[bytes]:
+    """The bytes of a parcel exactly as they were sent.
+
+    Raises:
+        NotFound: no such push. WrongState: its landed bytes have been aged out.
+    """
+    with house.registry.session() as session:
+        push = session.get(Push, push_id)
+    if push is None:
+        raise NotFound("没有这个推送，请核对回执编号", "there is no such push; check the number on the receipt")
+    try:
+        file = landed_file(house.settings, push.resource_id, push.id).open("rb")
+    except FileNotFoundError:
+        raise WrongState(
+            f"推送 {push.id} 的原始数据已按保留规则清除", f"the landed bytes of push {push.id} have been aged out"
+        ) from None
+    with file:
+        yield from house.seal.read(file, PURPOSE)
+
+
+def _make_again(house: House, push_id: str, target: Path) -> None:
+    with tempfile.TemporaryFile(dir=house.settings.folder("spill")) as plain:
+        for piece in read_landed(house, push_id):
+            plain.write(piece)
+        plain.flush()
+        with house.registry.session() as session:
+            push = session.get_one(Push, push_id)
+            entry = session.get_one(ResourceVersion, (push.resource_id, push.resource_version))
+        write(house, plain, Resource.model_validate(entry.definition), target)
