@@ -12,7 +12,8 @@ from exchange import catalogue
 from exchange.errors import ParcelRefused, Unavailable
 from exchange.house import House
 from exchange.intake import landing, pushes
-from exchange.intake.parcel import Declaration, declare
+from exchange.intake.declare import declare
+from exchange.intake.parcel import Declaration
 
 PushId = Annotated[str, typer.Argument(help="回执编号 / receipt id, P…")]
 
