@@ -1,0 +1,187 @@
+"""The one pass: read the table once, normalise, type, judge every rule, write one bit per rule and row.
+
+Invariant: `<data>/staging/<push>.parquet` exists whole or not at all, and is a function of the landed bytes, the
+resource version and the day of the push. Columns: `_row`, the items typed by `sql_type`, `_hash` (over the items),
+`_changed` (values normalising changed), `_fails_0` … (63 rules a word). Encrypted, like everything with values.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Item, Level, Resource
+from exchange.catalogue.sql import literal, quoted
+from exchange.engine import STAGING_KEY
+from exchange.house import House
+from exchange.intake import tables
+from exchange.progress import Progress, silent
+from quality.normalise import changed, normalised, text_of, typed
+from quality.rules import UNIQUE, WORD, Rule, bit, fails, fails_any
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the pass found, in rows (and values for the last)."""
+
+    rows: int
+    rejected: int  # fail a rule that blocks or quarantines
+    tolerated: int  # of those, only because a newer row took their place
+    warned: int  # pass, with a warning
+    normalised: int
+
+
+def staged_file(house: House, push_id: str) -> Path:
+    """Where the judged rows of a push wait."""
+    return house.settings.folder("staging") / f"{push_id}.parquet"
+
+
+def staged_sql(house: House, push_id: str) -> str:
+    """The judged rows as a relation, for use after FROM in any of the house's connections."""
+    return relation(staged_file(house, push_id))
+
+
+def relation(path: Path) -> str:
+    """An encrypted Parquet file as a relation."""
+    return f"read_parquet({literal(str(path))}, encryption_config = {{footer_key: '{STAGING_KEY}'}})"
+
+
+def write(connection: DuckDBPyConnection, select: str, target: Path) -> None:
+    """Write a query to encrypted Parquet, at once or not at all."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        options = f"FORMAT parquet, ENCRYPTION_CONFIG {{footer_key: '{STAGING_KEY}'}}"
+        connection.execute(f"COPY ({select}) TO {literal(str(draft))} ({options})")
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut could leave a name without its bytes
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def run(
+    house: House,
+    connection: DuckDBPyConnection,
+    push_id: str,
+    resource: Resource,
+    rules: Sequence[Rule],
+    progress: Progress = silent,
+) -> Counts:
+    """Judge every row of a landed push. Does nothing again when the staged file is there.
+
+    Raises:
+        NotFound, WrongState: as `open_table`.
+    """
+    target = staged_file(house, push_id)
+    if not target.exists():
+        progress("check", 0, 2)
+        first = target.with_name(f".{target.name}.first")
+        with tables.open_table(house, connection, push_id) as source:
+            write(connection, pass_sql(resource, rules, source), first)
+        progress("check", 1, 2)
+        _mark_duplicates(connection, resource, rules, first, target)
+    return count(connection, relation(target), rules)
+
+
+def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:
+    """The whole pass as one query, three layers deep: normalised text, values, bits."""
+    items = resource.items
+    texts = ", ".join(
+        f"{normalised(i, quoted(i.name), as_code=i.name in resource.key)} AS {quoted('_n_' + i.name)}" for i in items
+    )
+    originals = ", ".join(f"{quoted(i.name)} AS {quoted('_o_' + i.name)}" for i in items)
+    values = ", ".join(_value(item) for item in items)
+    kept = " + ".join(f"{changed(quoted('_o_' + i.name), quoted('_n_' + i.name))}::INTEGER" for i in items)
+    names = ", ".join(quoted(item.name) for item in items)
+    return f"""
+SELECT _row, {names}, hash({names}) AS _hash, _changed, {", ".join(_words(rules))}
+FROM (SELECT _row, _broken, {values}, {kept} AS _changed
+      FROM (SELECT _row, _broken, {originals}, {texts}
+            FROM {source}))"""
+
+
+def count(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> Counts:
+    """Count a staged relation, straight from its bits."""
+    rejected = fails_any(rules, (Level.BLOCK, Level.QUARANTINE))
+    hard = fails_any([r if not r.tolerated else _harmless(r) for r in rules], (Level.BLOCK, Level.QUARANTINE))
+    row = connection.execute(
+        f"SELECT count(*), count(*) FILTER ({rejected}), count(*) FILTER ({rejected} AND NOT {hard}), "
+        f"count(*) FILTER (NOT {rejected} AND {fails_any(rules, (Level.WARN,))}), coalesce(sum(_changed), 0) FROM {staged}"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate always has a row
+    return Counts(*(int(figure) for figure in row))
+
+
+def direct_counts(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> dict[str, int]:
+    """Rows that fail each rule, counted without Great Expectations."""
+    sums = ", ".join(f"count(*) FILTER ({fails(index)})" for index in range(len(rules)))
+    row = connection.execute(f"SELECT {sums} FROM {staged}").fetchone()
+    assert row is not None  # noqa: S101 - an aggregate always has a row
+    return {rule.id: int(figure) for rule, figure in zip(rules, row, strict=True)}
+
+
+def _harmless(rule: Rule) -> Rule:
+    from dataclasses import replace
+
+    return replace(rule, level=Level.WARN)
+
+
+def _value(item: Item) -> str:
+    text = quoted("_n_" + item.name)
+    value = f"{typed(item, text)} AS {quoted(item.name)}"
+    return value if text_of(item) == quoted(item.name) else f"{value}, {text} AS {text_of(item)}"
+
+
+def _words(rules: Sequence[Rule]) -> list[str]:
+    words = []
+    for start in range(0, len(rules), WORD):
+        bits = [
+            f"(coalesce(NOT ({rule.predicate}), false)::UBIGINT << {index})"
+            for index, rule in enumerate(rules[start : start + WORD])
+            if rule.id != UNIQUE
+        ]
+        words.append(f"{' | '.join(bits) or '0::UBIGINT'} AS _fails_{start // WORD}")
+    return words
+
+
+def _mark_duplicates(
+    connection: DuckDBPyConnection, resource: Resource, rules: Sequence[Rule], first: Path, target: Path
+) -> None:
+    """Set the bit of `key.unique`. Only rows that are otherwise good can be each other's duplicate."""
+    index = next((i for i, rule in enumerate(rules) if rule.id == UNIQUE), None)
+    if index is None:
+        first.replace(target)
+        return
+    keys = ", ".join(quoted(name) for name in resource.key)
+    good = f"SELECT * FROM {relation(first)} WHERE NOT {fails_any(rules, (Level.BLOCK, Level.QUARANTINE))}"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _repeated AS SELECT {keys} FROM ({good}) GROUP BY {keys} HAVING count(*) > 1"
+    )
+    if connection.execute("SELECT count(*) FROM _repeated").fetchone() != (0,):
+        stay, column, mask = _who_stays(resource, keys), *bit(index)
+        losers = f"SELECT _row FROM (SELECT _row, {stay} AS stays FROM ({good}) SEMI JOIN _repeated USING ({keys})) WHERE NOT stays"
+        write(
+            connection,
+            f"SELECT s.* REPLACE (CASE WHEN l._row IS NULL THEN {column} ELSE {column} | {mask}::UBIGINT END AS {column}) "
+            f"FROM {relation(first)} AS s LEFT JOIN ({losers}) AS l ON s._row = l._row",
+            target,
+        )
+        first.unlink()
+    else:
+        first.replace(target)
+    connection.execute("DROP TABLE _repeated")
+
+
+def _who_stays(resource: Resource, keys: str) -> str:
+    """SQL over rows that share their key with others: does this one stay.
+
+    keep_newest: the newest, then the last in the file. Else: of identical rows the first; of rows that differ none,
+    because nobody but the provider knows which is right.
+    """
+    if resource.duplicates == "keep_newest":
+        newest = next(quoted(item.name) for item in resource.items if item.is_timestamp)
+        return f"row_number() OVER (PARTITION BY {keys} ORDER BY {newest} DESC NULLS LAST, _row DESC) = 1"
+    same = f"min(_hash) OVER (PARTITION BY {keys}) = max(_hash) OVER (PARTITION BY {keys})"
+    return f"{same} AND row_number() OVER (PARTITION BY {keys} ORDER BY _row) = 1"

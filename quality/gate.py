@@ -1,0 +1,154 @@
+"""The gate: one verdict for a push, by the rules of the resource version its receipt names.
+
+Invariant: a push has at most one verdict, and a verdict never changes, except that a held push can be confirmed once.
+Verdict, push state and event are one transaction; whatever is killed before it is done again with the same result.
+"""
+
+from dataclasses import asdict
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from exchange.callers import Caller
+from exchange.errors import AccessRefused, NotFound, WrongState
+from exchange.events import Tag, record
+from exchange.house import House
+from exchange.progress import Progress, silent
+from exchange.registry.models import Push
+from exchange.registry.models import Verdict as VerdictRow
+from quality import check as one_pass
+from quality import quarantine, rules
+from quality.check import Counts
+from quality.subject import Subject
+from quality.verdict import VerdictView, decide, rule_count
+
+
+def check(house: House, push_id: str, progress: Progress | None = None) -> VerdictView:
+    """Judge a landed push: one pass, Great Expectations over its bits, a verdict. A push that has one keeps it.
+
+    Raises:
+        NotFound: no such push. WrongState: its landed bytes have been aged out.
+    """
+    subject = Subject.of(house, push_id)
+    with house.registry.session() as alone:
+        # two runs of one push (a retry beside a slow first) would write the same files; the second waits, then finds it
+        alone.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(push_id, 0))))
+        with house.registry.session() as session:
+            if session.get(VerdictRow, push_id) is not None:
+                return _view(session, push_id)
+            session.get_one(Push, push_id).state = "checking"
+        counts, failed = _judge(house, subject, progress or silent)
+        return _decide(house, subject, counts, failed)
+
+
+def verdict(house: House, push_id: str) -> VerdictView:
+    """The verdict on a push.
+
+    Raises:
+        NotFound: no such push, or not judged yet.
+    """
+    with house.registry.session() as session:
+        return _view(session, push_id)
+
+
+def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
+    """The pushing department says that a held push is meant as it is: it becomes accepted, and is dispatched again.
+
+    Raises:
+        NotFound: no such push or verdict. AccessRefused: another department. WrongState: it is not held.
+    """
+    with house.registry.session() as session:
+        push = session.get(Push, push_id, with_for_update=True)
+        found = session.get(VerdictRow, push_id)
+        if push is None or found is None:
+            raise _no_verdict(push_id)
+        if caller.department != push.department_code:
+            raise AccessRefused(
+                f"只有推送部门本身可以确认推送 {push_id}",
+                f"only the pushing department may confirm push {push_id}",
+                push=push_id,
+            )
+        if push.state != "held":
+            raise WrongState(
+                f"推送 {push_id} 的状态是 {push.state}，只有待确认（held）的推送才需要确认",
+                f"push {push_id} is {push.state}; only a held push waits for confirmation",
+            )
+        found.decision = "accepted"
+        found.confirmed_by = caller.person or caller.client_id or caller.department
+        push.state = "accepted"
+        push.dispatched_at = None
+        _record(session, push, found, confirmed=True)
+        return VerdictView.of(found, push)
+
+
+def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, dict[str, int]]:
+    from quality import expectations  # its library takes seconds to import: only who judges waits
+
+    with house.duckdb() as connection:
+        counts = one_pass.run(house, connection, subject.receipt.id, subject.resource, subject.rules, progress)
+        failed = expectations.validate(house, connection, subject, counts.rows, progress)
+        quarantine.write(house, connection, subject, failed)
+    return counts, failed
+
+
+def _decide(house: House, subject: Subject, counts: Counts, failed: dict[str, int]) -> VerdictView:
+    with house.registry.session() as session:
+        push = session.get_one(Push, subject.receipt.id, with_for_update=True)
+        decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
+        row = VerdictRow(
+            push_id=push.id,
+            decision=decision,
+            reasons=[asdict(reason) for reason in reasons],
+            rows=counts.rows,
+            accepted_rows=counts.rows - counts.rejected,
+            quarantined_rows=counts.rejected,
+            warned_rows=counts.warned,
+            normalised_values=counts.normalised,
+            rules=[asdict(rule_count(rule, counts.rows, failed[rule.id])) for rule in subject.rules],
+            rules_digest=rules.digest(subject.rules),
+        )
+        session.add(row)
+        push.state = decision
+        _record(session, push, row)
+        session.flush()
+        return VerdictView.of(row, push)
+
+
+def _last_accepted(session: Session, push: Push) -> int | None:
+    return session.scalar(
+        select(VerdictRow.accepted_rows)
+        .join(Push, Push.id == VerdictRow.push_id)
+        .where(Push.resource_id == push.resource_id, VerdictRow.decision == "accepted", Push.id != push.id)
+        .order_by(VerdictRow.decided_at.desc())
+        .limit(1)
+    )
+
+
+def _record(session: Session, push: Push, row: VerdictRow, **more: object) -> None:
+    record(
+        session,
+        Tag.PUSH_DECIDED,
+        department=push.department_code,
+        object_id=push.id,
+        resource=push.resource_id,
+        decision=row.decision,
+        reasons=[reason["code"] for reason in row.reasons],
+        rows=row.rows,
+        quarantined=row.quarantined_rows,
+        **more,
+    )
+
+
+def _view(session: Session, push_id: str) -> VerdictView:
+    push, row = session.get(Push, push_id), session.get(VerdictRow, push_id)
+    if push is None or row is None:
+        raise _no_verdict(push_id)
+    return VerdictView.of(row, push)
+
+
+def _no_verdict(push_id: str) -> NotFound:
+    return NotFound(
+        f"推送 {push_id} 不存在，或尚未检查；请核对回执编号，或稍后再看",
+        f"there is no push {push_id}, or it has not been judged yet; check the number on the receipt, or look again later",
+        push=push_id,
+    )

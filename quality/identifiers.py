@@ -1,0 +1,178 @@
+"""公民身份号码 (GB 11643) and 统一社会信用代码 (GB 32100) as vectorised SQL expressions.
+
+Invariant: every builder takes the SQL of a VARCHAR that was normalised (half width, upper case, no blanks) and
+returns one expression that never raises, whatever the text. A check is true for NULL: absence is another rule's
+business. tests/quality/reference.py says the same slowly, one number at a time.
+
+The shape of the SQL follows three facts about the engine. Common subexpressions are evaluated once, except inside
+AND, OR and CASE: so conditions are multiplied as 0/1 integers. A cast of eight or nine digits and integer arithmetic
+beats seventeen substrings (1.2 s against 2.7 s for ten million numbers, two threads). A weighted sum of eight
+characters takes three steps when they lie in the bytes of one 64-bit word and the weights are powers of one number.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100: no I, O, S, V, Z
+
+RESIDENT_FORM = "[0-9]{17}[0-9X]"
+FOREIGNER_OLD_FORM = "[A-Z]{3}[0-9]{12}"  # 外国人永久居留身份证 before 2023-12-01; its check digit was never published
+USCC_FORM = f"[{ALPHABET}]{{2}}[0-9]{{6}}[{ALPHABET}]{{10}}"
+
+# 登记管理部门 and 机构类别 that are in use (GB 32100-2015 and the notices that added to it)
+USCC_CLASSES = (
+    "11", "12", "13", "19", "21", "29", "31", "32", "33", "34", "35", "36", "39", "41", "49", "51", "52", "53", "54", "55",
+    "59", "61", "62", "69", "71", "72", "79", "81", "82", "89", "91", "92", "93", "99", "A1", "A9", "G1", "G9", "J1", "J9",
+    "N1", "N2", "N3", "N9", "Q1", "Q2", "Q3", "Q9", "Y1",
+)  # fmt: skip
+
+_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+
+
+def resident_number_ok(expr: str, today: date) -> str:
+    """Form, birth date (real, 1800-01-01 to `today`) and check character of GB 11643-1999.
+
+    81/82/83 (residents of 港澳台) and 9-prefixed numbers (foreigners) follow the same rule; the fifteen-character form
+    of the old foreigner's card counts as good. The region is not looked at: numbers keep the code of their day.
+    """
+    good = (
+        f"{_one(_has_form(expr, RESIDENT_FORM))} * {_one(_birth_date_ok(expr, today))} * {_one(_resident_check_ok(expr))}"
+    )
+    return f"({_one(f'{expr} IS NULL')} + coalesce({good}, 0) + {_one(_has_form(expr, FOREIGNER_OLD_FORM))} > 0)"
+
+
+def resident_number_fault(expr: str, today: date) -> str:
+    """What is wrong with a bad number, as SQL giving a sentence in 中文 that repeats nothing of the number."""
+    return _explain(
+        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
+        (f"NOT {_has_form(expr, RESIDENT_FORM)}", "'含有不允许的字符'"),
+        (f"NOT coalesce({_birth_date_ok(expr, today)}, false)", "'出生日期不存在、早于 1800 年或在将来'"),
+        otherwise="'校验码不符（GB 11643）'",
+    )
+
+
+def upgrade_resident_number(expr: str) -> str:
+    """The eighteen-character form of a fifteen-digit number; anything else unchanged.
+
+    `19` goes before the year, `18` where the sequence is 996-999 (kept for those born before 1900).
+    """
+    century = f"CASE WHEN substr({expr}, 13, 3) >= '996' THEN '18' ELSE '19' END"
+    body = f"(substr({expr}, 1, 6) || {century} || substr({expr}, 7, 9))"
+    return f"CASE WHEN strlen({expr}) = 15 AND {_has_form(expr, '[0-9]{15}')} THEN {body} || {_resident_check(body)} ELSE {expr} END"
+
+
+def uscc_ok(expr: str) -> str:
+    """Alphabet, length and check character (mod 31) of GB 32100-2015."""
+    first, second = _thirds(_word(expr, 1)), _thirds(_word(expr, 9))
+    # with the check character (weight 1) the sum is divisible by 31
+    total = f"{first} + {3**8 % 31} * {second} + {3**16 % 31} * {_value31(expr, 17)} + {_value31(expr, 18)}"
+    good = f"{_one(_has_form(expr, USCC_FORM))} * {_one(f'({total}) % 31 = 0')}"
+    return f"({_one(f'{expr} IS NULL')} + coalesce({good}, 0) > 0)"
+
+
+def uscc_fault(expr: str) -> str:
+    """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of the code."""
+    return _explain(
+        (f"length({expr}) = 15", "'长度是 15 位，应为 18 位（疑为旧注册号）'"),
+        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
+        (f"NOT {_has_form(expr, USCC_FORM)}", "'含有不允许的字符'"),
+        otherwise="'校验码不符（GB 32100）'",
+    )
+
+
+def uscc_inner_ok(expr: str) -> str:
+    """The check character of the inner GB 11714 code (characters 9-16 against 17). Some real codes break it: a warning."""
+    # weights 3 7 9 10 5 8 4 2 are 2⁸ … 2¹ modulo 11; the fold gives 2⁷ … 2⁰
+    total = f"2 * {_halves(_word(expr, 9))}"
+    wanted = f"substr('0X987654321', CAST(({total}) % 11 AS BIGINT) + 1, 1)"
+    return f"({_one(f'{expr} IS NULL')} + {_one(f'{wanted} = substr({expr}, 17, 1)')} > 0)"
+
+
+def uscc_class_known(expr: str) -> str:
+    """Is the pair of 登记管理部门 and 机构类别 one of those in use."""
+    return f"coalesce(substr({expr}, 1, 2) IN ({', '.join(repr(pair) for pair in USCC_CLASSES)}), true)"
+
+
+def _one(condition: str) -> str:
+    return f"coalesce(({condition})::TINYINT, 0)"
+
+
+def _has_form(expr: str, form: str) -> str:
+    return f"regexp_full_match({expr}, '{form}')"
+
+
+def _explain(*cases: tuple[str, str], otherwise: str) -> str:
+    return f"CASE {' '.join(f'WHEN {condition} THEN {sentence}' for condition, sentence in cases)} ELSE {otherwise} END"
+
+
+# --- GB 11643 -----------------------------------------------------------------------------------------------------
+
+
+def _birth_date_ok(expr: str, today: date) -> str:
+    number = f"TRY_CAST(substr({expr}, 7, 8) AS INTEGER)"
+    year, month, day = f"({number} // 10000)", f"({number} // 100 % 100)", f"({number} % 100)"
+    leap = f"(({year} % 4 = 0)::TINYINT - ({year} % 100 = 0)::TINYINT + ({year} % 400 = 0)::TINYINT)"
+    # the days of a month as arithmetic: a date parser takes five times as long
+    last = f"(30 + ({month} + ({month} > 7)::TINYINT) % 2 - ({month} = 2)::TINYINT * (2 - {leap}))"
+    inside = f"{_one(f'{number} >= 18000101')} * {_one(f'{number} <= {today:%Y%m%d}')}"
+    real = f"{_one(f'{month} >= 1')} * {_one(f'{month} <= 12')} * {_one(f'{day} >= 1')} * {_one(f'{day} <= {last}')}"
+    return f"({inside} * {real} = 1)"
+
+
+def _resident_check_ok(expr: str) -> str:
+    return f"({_resident_check(expr)} = substr({expr}, 18, 1))"
+
+
+def _resident_check(expr: str) -> str:
+    """The check character of the first seventeen digits, read as nine and eight."""
+    head, tail = f"TRY_CAST(substr({expr}, 1, 9) AS INTEGER)", f"TRY_CAST(substr({expr}, 10, 8) AS INTEGER)"
+    terms = [f"{head} // {10 ** (8 - i)} % 10 * {_WEIGHTS[i]}" for i in range(9)]
+    terms += [f"{tail} // {10 ** (7 - i)} % 10 * {_WEIGHTS[9 + i]}" for i in range(8)]
+    return f"substr('10X98765432', CAST(({' + '.join(terms)}) % 11 AS BIGINT) + 1, 1)"
+
+
+# --- eight characters in one word ---------------------------------------------------------------------------------
+
+
+def _word(expr: str, start: int) -> str:
+    """Eight characters from `start` as the bytes of a UBIGINT, the first one highest; NULL where that can't be."""
+    return f"TRY_CAST('0x' || hex(substr({expr}, {start}, 8)) AS UBIGINT)"
+
+
+def _every(byte: int) -> str:
+    return f"{int(f'{byte:02x}' * 8, 16)}::UBIGINT"
+
+
+def _above(word: str, character: str) -> str:
+    """1 in every byte whose character comes after the given one."""
+    return f"((({word} & {_every(0x7F)}) + {_every(0x7F - ord(character))}) >> 7 & {_every(1)})"
+
+
+def _value36(word: str) -> str:
+    """Bytes '0'-'9', 'A'-'Z' to 0-9, 10-35. The high bit keeps a byte below '0' from borrowing of its neighbour."""
+    return f"((({word} | {_every(0x80)}) - {_every(ord('0'))} & {_every(0x7F)}) - 7::UBIGINT * {_above(word, '@')})"
+
+
+def _thirds(word: str) -> str:
+    """Σ vᵢ · 3^(i-1) over the eight characters, v by the alphabet of GB 32100."""
+    skipped = " - ".join(_above(word, letter) for letter in "IOSV")
+    return _fold(f"({_value36(word)} - {skipped})", (1, 3), (1, 9), (1, 81))
+
+
+def _halves(word: str) -> str:
+    """Σ vᵢ · 2^(8-i) over the eight characters, v by all thirty-six."""
+    return _fold(_value36(word), (2, 1), (4, 1), (16, 1))
+
+
+def _fold(lanes: str, *weights: Sequence[int]) -> str:
+    """Add neighbouring lanes of 8, 16 and 32 bits, the higher times the first weight, the lower times the second."""
+    for width, mask, (high, low) in zip(
+        (8, 16, 32), (0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF, 0x00000000FFFFFFFF), weights, strict=True
+    ):
+        kept = f"{mask}::UBIGINT"
+        lanes = f"(({lanes} >> {width} & {kept}) * {high}::UBIGINT + ({lanes} & {kept}) * {low}::UBIGINT)"
+    return f"{lanes}::BIGINT"
+
+
+def _value31(expr: str, position: int) -> str:
+    return f"(strpos('{ALPHABET}', substr({expr}, {position}, 1)) - 1)"

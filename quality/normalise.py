@@ -1,0 +1,124 @@
+"""One spelling for one value, before anything is judged: SQL over the text a provider sent.
+
+Invariant: normalising is idempotent, never raises, and never makes a bad value good in meaning: it changes width,
+case, blanks and separators only (and writes a fifteen-digit resident number in its eighteen-digit form). Text that
+people read (names, addresses) only loses the blanks at its ends. A value that becomes another text was changed.
+"""
+
+from exchange.catalogue.model import DataType, Item
+from exchange.catalogue.sql import quoted, sql_type
+from quality.identifiers import RESIDENT_FORM, USCC_FORM, upgrade_resident_number
+
+# every blank that was seen in real files: ASCII, no-break, en to hair, zero-width, line and paragraph, ideographic, BOM
+_BLANKS = " \t\n\r\v\f\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u2028\u2029\u202f\u3000\ufeff"
+_BLANK_CLASS = r"[ \t\n\r\v\f\x{a0}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{3000}\x{feff}]"
+_WIDE = "".join(chr(0xFF01 + i) for i in range(94))
+_NARROW = "".join(chr(0x21 + i) for i in range(94)).replace("'", "''")
+
+# what needs no work: most values, so the slow branch is hardly ever taken
+_PLAIN_NUMBER = r"[-+]?[0-9]+(\.[0-9]+)?"
+_PLAIN_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
+_PLAIN_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}|[0-9]{14}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
+_NUMBERS = (DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT)
+
+
+def normalised(item: Item, expr: str, *, as_code: bool = False) -> str:
+    """SQL of the normalised text of an item (NULL where nothing is left). `as_code`: half width, as a key needs it."""
+    if item.identifier == "resident_number":
+        return _unless(expr, RESIDENT_FORM, upgrade_resident_number(_identifier(expr)))
+    if item.identifier == "uscc":
+        return _unless(expr, USCC_FORM, _identifier(expr))
+    if item.type in _NUMBERS:
+        return _unless(expr, _PLAIN_NUMBER, _number(expr))
+    if item.type is DataType.DATE:
+        return _unless(expr, _PLAIN_DATE, _date(expr))
+    if item.type is DataType.TIMESTAMP:
+        return _unless(expr, _PLAIN_TIME, _timestamp(expr))
+    if item.type is DataType.BOOLEAN:
+        return f"nullif(upper({_half(expr)}), '')"
+    if item.code_table is not None or as_code:
+        return _unless(expr, "[!-~]+", f"nullif({_half(expr)}, '')")
+    edges = f"regexp_matches({expr}, '^{_BLANK_CLASS}|{_BLANK_CLASS}$')"
+    return f"CASE WHEN {edges} THEN nullif({_trimmed(expr)}, '') ELSE nullif({expr}, '') END"
+
+
+def changed(original: str, normal: str) -> str:
+    """SQL: did normalising change the value. An empty cell is nothing, not a change."""
+    return f"(nullif({original}, '') IS DISTINCT FROM {normal})"
+
+
+def typed(item: Item, text: str) -> str:
+    """SQL of the value in the engine's type; NULL where the normalised text is not of that type or too large for it."""
+    kind = sql_type(item)
+    match item.type:
+        case DataType.TEXT | DataType.MEMO:
+            return text
+        case DataType.INTEGER:
+            return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+(\\.0+)?') THEN TRY_CAST({text} AS {kind}) END"
+        case DataType.NUMBER | DataType.MONEY:
+            scale = int(kind.rstrip(")").split(",")[1])  # more decimals would be rounded in silence
+            form = rf"[-+]?[0-9]+(\.[0-9]{{0,{scale}}}0*)?"
+            return f"CASE WHEN regexp_full_match({text}, '{form}') THEN TRY_CAST({text} AS {kind}) END"
+        case DataType.DOUBLE | DataType.FLOAT:
+            return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?') THEN TRY_CAST({text} AS DOUBLE) END"
+        case DataType.DATE:
+            return f"CASE WHEN {_is_date(text)} THEN TRY_CAST({_dashed(text)} AS DATE) END"
+        case DataType.TIMESTAMP:
+            iso = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
+            return (
+                f"CASE WHEN {_is_date(text)} THEN TRY_CAST({_dashed(text)} AS TIMESTAMP) "
+                f"WHEN regexp_full_match({text}, '[0-9]{{14}}') THEN try_strptime({text}, '%Y%m%d%H%M%S') "
+                f"WHEN regexp_full_match({text}, '{iso}') THEN TRY_CAST({text} AS TIMESTAMP) END"
+            )
+        case DataType.BOOLEAN:
+            return (
+                f"CASE WHEN {text} IN ('是', '1', 'Y', 'YES', 'TRUE', 'T') THEN true "
+                f"WHEN {text} IN ('否', '0', 'N', 'NO', 'FALSE', 'F') THEN false END"
+            )
+
+
+def text_of(item: Item) -> str:
+    """The column that holds an item's normalised text inside the pass."""
+    return quoted(item.name) if item.type in (DataType.TEXT, DataType.MEMO) else quoted(f"_text_{item.name}")
+
+
+def _unless(expr: str, plain: str, work: str) -> str:
+    return f"CASE WHEN regexp_full_match({expr}, '{plain}') THEN {expr} ELSE {work} END"
+
+
+def _trimmed(expr: str) -> str:
+    return f"trim({expr}, '{_BLANKS}')"
+
+
+def _half(expr: str) -> str:
+    narrow = f"translate({expr}, '{_WIDE}', '{_NARROW}')"
+    return _trimmed(narrow)
+
+
+def _identifier(expr: str) -> str:
+    return f"nullif(upper(regexp_replace({_half(expr)}, '{_BLANK_CLASS}+', '', 'g')), '')"
+
+
+def _number(expr: str) -> str:
+    half = _half(expr)
+    grouped = r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"
+    return f"nullif(CASE WHEN regexp_full_match({half}, '{grouped}') THEN replace({half}, ',', '') ELSE {half} END, '')"
+
+
+def _date(expr: str) -> str:
+    day = r"^([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?([ T]00?:00(:00(\.0+)?)?)?$"
+    return f"nullif(regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3'), '')"
+
+
+def _timestamp(expr: str) -> str:
+    day = r"^([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?"
+    return f"nullif(regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3'), '')"
+
+
+def _is_date(text: str) -> str:
+    return f"regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}|[0-9]{{8}}')"
+
+
+def _dashed(text: str) -> str:
+    dashes = f"substr({text}, 1, 4) || '-' || substr({text}, 5, 2) || '-' || substr({text}, 7, 2)"
+    return f"CASE WHEN strlen({text}) = 8 AND NOT contains({text}, '-') THEN {dashes} ELSE {text} END"

@@ -1,0 +1,231 @@
+"""Rules as data: one SQL predicate each, compiled from a catalogue entry and the department's own rule list.
+
+Invariant: a predicate is over the pass's columns (items typed, `_text_<item>` where the text differs from the value,
+`_broken`), never raises, and is true for a good row; NULL counts as good. The order of the tuple is the order of the
+bits, so it is stable for one version of a resource. Indicators: GB/T 36344-2018.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from exchange import seal
+from exchange.catalogue import codes
+from exchange.catalogue.model import DataType, Item, Level, Resource, Sensitivity
+from exchange.catalogue.sql import literal, quoted, sql_type
+from quality import identifiers, regions
+from quality.normalise import text_of
+
+BUILT_IN = 1  # version of the rules below; raise it when one of them judges differently
+WORD = 63  # bits in one `_fails_` column
+UNIQUE = "key.unique"
+
+# a resident number or a mobile number inside free text
+_PERSONAL = r"(^|[^0-9])([1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|1[3-9][0-9]{9})([^0-9]|$)"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`title` and `title_en` say what a good row has. `fault` is SQL of a 中文 sentence on what is wrong with a row."""
+
+    id: str
+    level: Level
+    indicator: str
+    items: tuple[str, ...]
+    title: str
+    title_en: str
+    predicate: str
+    version: int = BUILT_IN
+    fault: str | None = None
+    tolerated: bool = False  # its rows wait, but don't count against the threshold
+
+    @property
+    def reason(self) -> str:
+        """SQL of the reason in the row-error file."""
+        return self.fault or literal(f"不符合：{self.title}")
+
+
+def compile_rules(resource: Resource, today: date | None = None) -> tuple[Rule, ...]:
+    """Every rule of this version of a resource. `today` is the day the push came: nobody is born after it."""
+    day = today or date.max
+    compiled = [_shape()]
+    for item in resource.items:
+        compiled += _of_item(item, resource, day)
+    compiled += [
+        Rule(f"dept.{r.id}", r.level, r.indicator, r.items, r.title, r.title_en, r.predicate, r.version)
+        for r in resource.rules
+    ]
+    return (*compiled, *_unique(resource))
+
+
+def bit(index: int) -> tuple[str, int]:
+    """The column and the mask of the rule at this place."""
+    return f"_fails_{index // WORD}", 1 << index % WORD
+
+
+def fails(index: int) -> str:
+    """SQL: does the row fail the rule at this place."""
+    column, mask = bit(index)
+    return f"({column} & {mask}::UBIGINT <> 0)"
+
+
+def fails_any(rules: Sequence[Rule], levels: Sequence[Level]) -> str:
+    """SQL: does the row fail any rule of these levels."""
+    masks: dict[str, int] = {}
+    for index, rule in enumerate(rules):
+        if rule.level in levels:
+            column, mask = bit(index)
+            masks[column] = masks.get(column, 0) | mask
+    return "(" + (" OR ".join(f"{column} & {mask}::UBIGINT <> 0" for column, mask in masks.items()) or "false") + ")"
+
+
+def digest(rules: Sequence[Rule]) -> str:
+    """SM3 over what the rules are, so that two verdicts can be known to have judged by the same ones."""
+    plain = [[r.id, r.version, r.level, r.indicator, list(r.items), r.predicate] for r in rules]
+    return seal.digest_hex(json.dumps(plain, ensure_ascii=False).encode())
+
+
+def _shape() -> Rule:
+    return Rule(
+        "row.shape",
+        Level.QUARANTINE,
+        "0302",
+        (),
+        "每行的列数与列名行一致",
+        "as many cells as the header",
+        "_broken IS NULL",
+        fault="_broken",
+    )
+
+
+def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
+    column, name, title = quoted(item.name), item.name, item.title
+
+    def rule(kind: str, level: Level, indicator: str, zh: str, en: str, predicate: str, fault: str | None = None) -> Rule:
+        return Rule(f"{name}.{kind}", level, indicator, (name,), f"{title}{zh}", f"{name} {en}", predicate, fault=fault)
+
+    if item.required or name in resource.key:
+        # what could not be read as its type is not absent
+        yield rule(
+            "required", Level.QUARANTINE, "0201", "必填", "is given", f"{text_of(item)} IS NOT NULL OR _broken IS NOT NULL"
+        )
+    if item.type not in (DataType.TEXT, DataType.MEMO):
+        kind = sql_type(item)
+        predicate = f"{column} IS NOT NULL OR {text_of(item)} IS NULL"
+        yield rule("type", Level.QUARANTINE, "0101", f"应为 {item.type} 型（{kind}）", f"is a {kind}", predicate)
+    elif item.length is not None:
+        predicate = f"length({column}) <= {item.length}"
+        fault = f"'长度是 ' || length({column}) || ' 个字符，上限 {item.length}'"
+        yield rule(
+            "length",
+            Level.QUARANTINE,
+            "0101",
+            f"不超过 {item.length} 个字符",
+            f"has at most {item.length} characters",
+            predicate,
+            fault,
+        )
+    if item.type is DataType.INTEGER and item.length is not None and item.length < 19:
+        predicate = f"{column} BETWEEN {1 - 10**item.length} AND {10**item.length - 1}"
+        yield rule(
+            "length",
+            Level.QUARANTINE,
+            "0101",
+            f"不超过 {item.length} 位数字",
+            f"has at most {item.length} digits",
+            predicate,
+        )
+    if item.code_table is not None:
+        yield _in_table(item, resource)
+    if item.identifier == "resident_number":
+        good, fault = identifiers.resident_number_ok(column, today), identifiers.resident_number_fault(column, today)
+        yield rule(
+            "resident_number",
+            Level.QUARANTINE,
+            "0301",
+            "是有效的公民身份号码",
+            "is a resident number of GB 11643",
+            good,
+            fault,
+        )
+        yield rule(
+            "region", Level.WARN, "0105", "的行政区划代码存在过", "names a region that once existed", regions.known(column)
+        )
+        yield rule(
+            "region_at_birth",
+            Level.WARN,
+            "0503",
+            "的行政区划在出生时已设立",
+            "names a region founded before the birth",
+            regions.existed_at_birth(column),
+        )
+    if item.identifier == "uscc":
+        good, fault = identifiers.uscc_ok(column), identifiers.uscc_fault(column)
+        yield rule("uscc", Level.QUARANTINE, "0301", "是有效的统一社会信用代码", "is a code of GB 32100", good, fault)
+        yield rule(
+            "uscc_inner",
+            Level.WARN,
+            "0301",
+            "的主体标识码校验位相符",
+            "has a right inner check digit (GB 11714)",
+            identifiers.uscc_inner_ok(column),
+        )
+        yield rule(
+            "uscc_class",
+            Level.WARN,
+            "0105",
+            "的登记管理部门与机构类别在用",
+            "has a known authority and kind",
+            identifiers.uscc_class_known(column),
+        )
+    if (
+        item.type in (DataType.TEXT, DataType.MEMO)
+        and item.sensitivity is Sensitivity.NONE
+        and not (item.identifier or item.code_table)
+    ):
+        yield rule(
+            "sensitivity",
+            Level.WARN,
+            "0106",
+            "标为不敏感，不含身份号码或手机号",
+            "is declared not sensitive and holds no resident or mobile number",
+            f"NOT regexp_matches({column}, '{_PERSONAL}')",
+        )
+
+
+def _in_table(item: Item, resource: Resource) -> Rule:
+    assert item.code_table is not None  # noqa: S101 - the caller asked
+    allowed = ", ".join(literal(code) for code in codes.table_of(resource, item.code_table))
+    # the current codes of GB/T 2260 only: an abolished one is old, not wrong
+    level = Level.WARN if item.code_table == "region" else Level.QUARANTINE
+    return Rule(
+        f"{item.name}.code",
+        level,
+        "0105",
+        (item.name,),
+        f"{item.title}是代码表 {item.code_table} 中的代码",
+        f"{item.name} is a code of {item.code_table}",
+        f"{quoted(item.name)} IN ({allowed})",
+    )
+
+
+def _unique(resource: Resource) -> Iterator[Rule]:
+    """How many rows may share a key is a question to the whole table: the pass sets this bit last."""
+    if resource.duplicates == "allow" or not resource.key:
+        return
+    titles = "、".join(resource.item(name).title for name in resource.key)
+    names = ", ".join(resource.key)
+    level = Level.BLOCK if resource.duplicates == "reject" else Level.QUARANTINE
+    newest = resource.duplicates == "keep_newest"
+    yield Rule(
+        UNIQUE,
+        level,
+        "0304",
+        resource.key,
+        f"{titles}不重复" + ("（旧的一行让位）" if newest else ""),
+        f"{names} is unique" + (" (the older row gives way)" if newest else ""),
+        "true",
+        fault=literal("与更新的一行主键重复" if newest else "与另一行主键重复"),
+        tolerated=newest,
+    )

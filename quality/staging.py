@@ -1,0 +1,40 @@
+"""Accepted rows between the gate and the pool.
+
+Invariant: what is read here passed the gate; there is no way to get rows of a push that was not accepted.
+"""
+
+from exchange.catalogue.model import Level
+from exchange.catalogue.sql import quoted
+from exchange.errors import WrongState
+from exchange.house import House
+from exchange.intake import pushes
+from quality import check, rules
+from quality.subject import Subject
+
+
+def accepted_sql(house: House, push_id: str) -> str:
+    """The accepted rows as a relation (after FROM, in any of the house's connections): `_row`, items…, `_hash`.
+
+    The judged rows are made again from the landed bytes when they were dropped.
+
+    Raises:
+        NotFound: no such push. WrongState: the gate has not accepted it, or its landed bytes have been aged out.
+    """
+    receipt = pushes.get(house, push_id)
+    if receipt.state not in ("accepted", "pooled"):
+        raise WrongState(
+            f"推送 {push_id} 的状态是 {receipt.state}，只有已接受的推送才有可入池的行",
+            f"push {push_id} is {receipt.state}; only an accepted push has rows for the pool",
+        )
+    subject = Subject.of(house, receipt)
+    if not check.staged_file(house, push_id).exists():
+        with house.duckdb() as connection:
+            check.run(house, connection, push_id, subject.resource, subject.rules)
+    columns = ", ".join(["_row", *(quoted(item.name) for item in subject.resource.items), "_hash"])
+    rejected = rules.fails_any(subject.rules, (Level.BLOCK, Level.QUARANTINE))
+    return f"(SELECT {columns} FROM {check.staged_sql(house, push_id)} WHERE NOT {rejected})"
+
+
+def drop(house: House, push_id: str) -> None:
+    """Remove the judged rows, once the pool has them. They can be made again while the landed bytes are kept."""
+    check.staged_file(house, push_id).unlink(missing_ok=True)

@@ -1,0 +1,35 @@
+"""What the gate judges and by which rules: a receipt, the resource version it names, the rules of that version.
+
+Invariant: everything here follows from the receipt alone, so a push is judged the same today and next year.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from exchange import catalogue
+from exchange.catalogue.model import Resource
+from exchange.house import House
+from exchange.intake import pushes
+from exchange.intake.pushes import CHINA, Receipt
+from quality.rules import Rule, compile_rules
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One push before the gate."""
+
+    receipt: Receipt
+    resource: Resource
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def of(cls, house: House, receipt: Receipt | str) -> Self:
+        """Of a receipt or a push id.
+
+        Raises:
+            NotFound: no such push.
+        """
+        if isinstance(receipt, str):
+            receipt = pushes.get(house, receipt)
+        resource = catalogue.resource_at(house, receipt.resource_id, receipt.resource_version)
+        return cls(receipt, resource, compile_rules(resource, receipt.received_at.astimezone(CHINA).date()))
