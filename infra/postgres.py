@@ -71,7 +71,10 @@ class _Server:
         if self._command("pg_ctl", "status", check=False).returncode == 0:
             return
         port = self._port()
-        options = f"-h {HOST} -p {port} -c unix_socket_directories='' -c max_connections=300"
+        options = (
+            f"-h {HOST} -p {port} -c unix_socket_directories='' -c max_connections=300 "
+            "-c log_min_error_statement=panic"  # a failing statement of the lake quotes personal values
+        )
         done = self._command("pg_ctl", "start", "-w", "-t", "60", "-l", str(self.log), "-o", options, check=False)
         if done.returncode != 0:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:]) if self.log.exists() else done.stdout

@@ -1,0 +1,247 @@
+"""Merge: pools become golden records, per field the authoritative source wins (一数一源).
+
+Invariant: a build is one lake commit that replaces the base and its conflicts together, so a reader pinned to a build
+never sees a mixture. Memory is bounded by one key-hash bucket. The commit carries its own facts, so a build that was
+killed before it was written down is adopted by the next run instead of being repeated.
+"""
+
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from exchange import catalogue, events
+from exchange.catalogue.model import BaseDefinition
+from exchange.house import House
+from exchange.intake.pushes import CHINA
+from exchange.progress import Progress, silent
+from exchange.registry.models import BaseBuild, Department, PoolCommit, Push
+from pools import lake, pool, survivorship
+from pools.survivorship import Source
+
+Inputs = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class BuildView:
+    """A build of a base. `rows` counts every key, the `closed` ones included."""
+
+    id: str
+    base_id: str
+    base_version: int
+    number: int
+    inputs: Inputs
+    snapshot: int
+    rows: int
+    closed: int
+    conflicts: int
+    built_at: datetime
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self) | {"built_at": self.built_at.isoformat()}
+
+
+def build(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
+    """Build a base from the newest versions of its pools.
+
+    Returns None when there is nothing to do: no input changed since the last build, or the first authority of the key
+    has pooled nothing yet (a base without it would close everybody).
+
+    Raises:
+        NotFound: no such base.
+        Unavailable: the lake failed; the version before stays.
+    """
+    definition = catalogue.base(house, base_id)
+    with house.registry.session() as session:
+        _one_at_a_time(session, base_id)
+        _adopt_orphan(house, session, base_id)
+        inputs = newest_inputs(session, definition)
+        last = last_build(session, base_id)
+        if not _worth_building(definition, inputs, last):
+            return None
+        facts = {"number": last.number + 1 if last else 1, "base_version": definition.version, "inputs": inputs}
+        done = lake.commit(
+            house,
+            author=_author(base_id),
+            receipt=_new_id(session),
+            work=lambda connection: _Merge(house, connection, definition, last, facts, progress).run(),
+        )
+        return _view(_record(session, base_id, done))
+
+
+def last_build(session: Session, base_id: str) -> BaseBuild | None:
+    """The newest build of a base."""
+    return session.scalar(select(BaseBuild).where(BaseBuild.base_id == base_id).order_by(BaseBuild.number.desc()).limit(1))
+
+
+def build_numbered(session: Session, base_id: str, number: int) -> BaseBuild:
+    """One build of a base by its number, as the rows of a base name it."""
+    return session.scalars(select(BaseBuild).where(BaseBuild.base_id == base_id, BaseBuild.number == number)).one()
+
+
+def table(base_id: str) -> str:
+    """The lake table of a base."""
+    return f"base_{base_id}"
+
+
+def conflict_table(base_id: str) -> str:
+    """The lake table of the conflicts of a base's newest build."""
+    return f"base_{base_id}_conflict"
+
+
+def newest_inputs(session: Session, definition: BaseDefinition) -> Inputs:
+    """For each pool that feeds the base and holds something: which version would go in."""
+    inputs: Inputs = {}
+    for origin in definition.key_sources:
+        row = session.execute(
+            select(PoolCommit, Push, Department.name)
+            .join(Push, Push.id == PoolCommit.push_id)
+            .join(Department, Department.code == Push.department_code)
+            .where(PoolCommit.resource_id == origin.resource)
+            .order_by(PoolCommit.snapshot.desc())
+            .limit(1)
+        ).first()
+        if row is not None:
+            inputs[origin.resource] = source_facts(*row)
+    return inputs
+
+
+def source_facts(commit: PoolCommit, push: Push, provider: str) -> dict[str, Any]:
+    """What an answer says of a source: who handed it over, in which batch, on which day (Chinese time)."""
+    return {
+        "push": push.id,
+        "snapshot": commit.snapshot,
+        "batch": push.batch,
+        "resource_version": push.resource_version,
+        "department": push.department_code,
+        "provider": provider,
+        "source_date": push.received_at.astimezone(CHINA).date().isoformat(),
+    }
+
+
+def sources_of(house: House, definition: BaseDefinition, inputs: Inputs) -> list[Source]:
+    """The inputs as relations, in the order of the definition."""
+    return [
+        Source(
+            resource=catalogue.resource_at(house, origin.resource, inputs[origin.resource]["resource_version"]),
+            relation=lake.version(pool.table(origin.resource), inputs[origin.resource]["snapshot"]),
+            key_item=origin.item,
+        )
+        for origin in definition.key_sources
+        if origin.resource in inputs
+    ]
+
+
+class _Merge:
+    """One build inside its lake transaction, bucket by bucket."""
+
+    def __init__(
+        self,
+        house: House,
+        connection: DuckDBPyConnection,
+        definition: BaseDefinition,
+        last: BaseBuild | None,
+        facts: lake.Facts,
+        progress: Progress,
+    ) -> None:
+        self.connection = connection
+        self.definition = definition
+        self.sources = sources_of(house, definition, facts["inputs"])
+        self.buckets = house.settings.merge_buckets
+        self.facts = facts
+        self.progress = progress
+        self.previous: tuple[BaseDefinition, str] | None = None
+        if last is not None:
+            before = catalogue.base_at(house, definition.id, last.base_version)
+            self.previous = (before, lake.version(table(definition.id), last.snapshot))
+
+    def run(self) -> lake.Facts:
+        counts = {"rows": 0, "closed": 0, "conflicts": 0}
+        definition = self.definition
+        columns = survivorship.base_columns(definition)
+        with (
+            lake.replacing(self.connection, table(definition.id), columns, definition.key) as base,
+            lake.replacing(
+                self.connection, conflict_table(definition.id), survivorship.CONFLICT_COLUMNS, "key"
+            ) as conflict,
+        ):
+            for bucket in range(self.buckets):
+                self.progress("merge", bucket, self.buckets)
+                for name, count in self._bucket(bucket, base, conflict).items():
+                    counts[name] += count
+        self.progress("merge", self.buckets, self.buckets)
+        return self.facts | counts
+
+    def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
+        definition, joined = self.definition, "temp.joined"
+        predicates = [survivorship.in_bucket(source.key_item, bucket, self.buckets) for source in self.sources]
+        self._run(f"CREATE TEMP TABLE joined AS {survivorship.joined(definition, self.sources, predicates)}")
+        opened = self._run(
+            f"INSERT INTO {base} {survivorship.winners(definition, self.sources, joined, self.facts['number'])}"
+        )
+        differing = survivorship.conflicts(definition, self.sources, joined)
+        conflicts = self._run(f"INSERT INTO {conflict} {differing}") if differing else 0
+        gone = 0
+        if self.previous is not None:
+            before, previous = self.previous
+            predicate = survivorship.in_bucket(before.key, bucket, self.buckets)
+            gone = self._run(f"INSERT INTO {base} {survivorship.closed(definition, before, previous, joined, predicate)}")
+        self._run("DROP TABLE temp.joined")
+        return {"rows": opened + gone, "closed": gone, "conflicts": conflicts}
+
+    def _run(self, statement: str) -> int:
+        row = self.connection.execute(statement).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _worth_building(definition: BaseDefinition, inputs: Inputs, last: BaseBuild | None) -> bool:
+    if definition.key_sources[0].resource not in inputs:
+        return False
+    if last is None or last.base_version != definition.version:
+        return True
+    return {name: facts["push"] for name, facts in inputs.items()} != {
+        name: facts["push"] for name, facts in last.inputs.items()
+    }
+
+
+def _adopt_orphan(house: House, session: Session, base_id: str) -> None:
+    """Write down builds that were committed and killed before they were."""
+    known = set(session.scalars(select(BaseBuild.id).where(BaseBuild.base_id == base_id)))
+    with lake.opened(house) as connection:
+        orphans = [done for done in lake.by_author(connection, _author(base_id)) if done.receipt not in known]
+    for done in orphans:
+        _record(session, base_id, done)
+
+
+def _record(session: Session, base_id: str, done: lake.Commit) -> BaseBuild:
+    facts = done.facts
+    built = BaseBuild(id=done.receipt, base_id=base_id, snapshot=done.snapshot, **facts)
+    session.add(built)
+    counts = {name: facts[name] for name in ("number", "rows", "closed", "conflicts")}
+    events.record(session, events.Tag.BASE_BUILT, object_id=done.receipt, base=base_id, snapshot=done.snapshot, **counts)
+    session.flush()
+    session.refresh(built)
+    return built
+
+
+def _new_id(session: Session) -> str:
+    today: datetime = session.execute(select(func.now())).scalar_one()
+    return f"B{today.astimezone(CHINA):%y%m%d}-{secrets.token_hex(5)}"
+
+
+def _author(base_id: str) -> str:
+    return f"base:{base_id}"
+
+
+def _one_at_a_time(session: Session, base_id: str) -> None:
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": table(base_id)})
+
+
+def _view(built: BaseBuild) -> BuildView:
+    return BuildView(
+        **{name: getattr(built, name) for name in BuildView.__dataclass_fields__},
+    )

@@ -1,0 +1,176 @@
+"""Which value survives (一数一源), as SQL: the one definition of the merge, used by build and by explain.
+
+Invariant: a field is the normalised, non-null value of the highest source in the order of its definition; within one
+source the newest row that has one (by its own update time, nulls last, then batch, then row). Nothing here reads or
+writes data: relations in, statements out. tests/reference.py says the same in plain Python.
+"""
+
+from dataclasses import dataclass
+
+from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource
+from exchange.catalogue.sql import literal, quoted, sql_type
+
+# What every base row carries beside key and fields: closed (gone from every source), and the number of the build whose
+# inputs its values and pointers come from (for a closed row: the last build that still saw it).
+OWN_COLUMNS = {"_closed": "BOOLEAN", "_build": "INTEGER"}
+CONFLICT_COLUMNS = {
+    "key": "VARCHAR",
+    "field": "VARCHAR",
+    "winner": "UTINYINT",
+    "loser": "UTINYINT",
+    "winner_value": "VARCHAR",
+    "loser_value": "VARCHAR",
+}
+_KEY = "_key"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One resource that feeds a base: its rows as a relation (SQL after FROM), and the resource as of those rows."""
+
+    resource: Resource
+    relation: str
+    key_item: str
+
+    @property
+    def one_row_a_key(self) -> bool:
+        """Whether the gate has already made sure of it; then nothing needs to be grouped."""
+        return self.resource.key == (self.key_item,) and self.resource.duplicates != "allow"
+
+    def item(self, name: str) -> Item | None:
+        """The item of that name, None when this version of the resource has none."""
+        return next((item for item in self.resource.items if item.name == name), None)
+
+
+def field_type(field: BaseField) -> str:
+    """The engine's type of a field: the widest of its kind, as sources may be declared narrower."""
+    return sql_type(Item(name=field.name, title=field.title, type=field.type))
+
+
+def pointer(field: BaseField) -> str:
+    """The column that says which of the field's sources its value comes from (its place in the definition, from 0)."""
+    return f"{field.name}__src"
+
+
+def base_columns(definition: BaseDefinition) -> dict[str, str]:
+    """Columns of a base table and their types."""
+    columns = {definition.key: "VARCHAR"}
+    for field in definition.fields:
+        columns |= {field.name: field_type(field), pointer(field): "UTINYINT"}
+    return columns | OWN_COLUMNS
+
+
+def in_bucket(column: str, bucket: int, buckets: int) -> str:
+    """Predicate: this key belongs to this bucket. NULL keys belong to none."""
+    return f"(murmur3_32({quoted(column)}) & 2147483647) % {buckets} = {bucket}"
+
+
+def is_key(column: str) -> str:
+    """Predicate: this one key, bound as a parameter."""
+    return f"{quoted(column)} = ?"
+
+
+def candidates(definition: BaseDefinition, source: Source, predicate: str) -> str:
+    """One row per key: what this source says of every field it feeds, as columns `field:place`."""
+    said = []
+    for field in definition.fields:
+        for place, origin in enumerate(field.sources):
+            item = source.item(origin.item) if origin.resource == source.resource.id else None
+            if item is not None:
+                said.append((_newest(source, _typed(item, field)), said_column(field, place)))
+    columns = ", ".join([f"{quoted(source.key_item)} AS {_KEY}", *(f"{value} AS {name}" for value, name in said)])
+    grouping = "" if source.one_row_a_key else f" GROUP BY {quoted(source.key_item)}"
+    return f"SELECT {columns} FROM {source.relation} WHERE {quoted(source.key_item)} IS NOT NULL AND {predicate}{grouping}"
+
+
+def said_column(field: BaseField, place: int) -> str:
+    """The column that holds what the source at this place says of a field."""
+    return quoted(f"{field.name}:{place}")
+
+
+def joined(definition: BaseDefinition, sources: list[Source], predicates: list[str]) -> str:
+    """Every key of any source with everything that was said of it."""
+    parts = [
+        f"({candidates(definition, source, predicate)}) s{place}"
+        for place, (source, predicate) in enumerate(zip(sources, predicates, strict=True))
+    ]
+    return "SELECT * FROM " + parts[0] + "".join(f" FULL JOIN {part} USING ({_KEY})" for part in parts[1:])
+
+
+def winners(definition: BaseDefinition, sources: list[Source], relation: str, build: int) -> str:
+    """The golden rows of a joined relation, columns in the order of `base_columns`."""
+    columns = [f"{_KEY} AS {quoted(definition.key)}"]
+    for field in definition.fields:
+        places = speaking(field, sources)
+        values = ", ".join(said_column(field, place) for place in places)
+        chosen = f"COALESCE({values})" if places else f"NULL::{field_type(field)}"
+        whens = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places)
+        which = f"CASE {whens} END::UTINYINT" if places else "NULL::UTINYINT"
+        columns += [f"{chosen} AS {quoted(field.name)}", f"{which} AS {quoted(pointer(field))}"]
+    return f"SELECT {', '.join(columns)}, false AS _closed, {build}::INTEGER AS _build FROM {relation}"
+
+
+def conflicts(definition: BaseDefinition, sources: list[Source], relation: str) -> str | None:
+    """One row per key, field and losing source with another value than the winner's; None when nothing can differ."""
+    found = [
+        _conflict(field, places, at)
+        for field in definition.fields
+        for places in [speaking(field, sources)]
+        for at in range(1, len(places))
+    ]
+    return " UNION ALL ".join(f"{select} FROM {relation} WHERE {where}" for select, where in found) or None
+
+
+def closed(definition: BaseDefinition, before: BaseDefinition, previous: str, relation: str, predicate: str) -> str:
+    """The rows of the base before whose keys no source has any more: kept with their last values."""
+    had = {field.name: field for field in before.fields}
+    columns = [quoted(before.key)]
+    for field in definition.fields:
+        if field.name not in had:
+            columns += [f"NULL::{field_type(field)}", "NULL::UTINYINT"]
+        else:
+            columns += [_cast(quoted(field.name), field_type(had[field.name]), field_type(field)), quoted(pointer(field))]
+    listed = ", ".join(f"{value} AS {quoted(name)}" for value, name in zip(columns, base_columns(definition), strict=False))
+    return (
+        f"SELECT {listed}, true AS _closed, _build FROM {previous} p "
+        f"WHERE {predicate} AND NOT EXISTS (SELECT 1 FROM {relation} j WHERE j.{_KEY} = p.{quoted(before.key)})"
+    )
+
+
+def speaking(field: BaseField, sources: list[Source]) -> list[int]:
+    """The places of a field's sources that are there at all, in order of authority."""
+    there = {source.resource.id: source for source in sources}
+    return [
+        place
+        for place, origin in enumerate(field.sources)
+        if origin.resource in there and there[origin.resource].item(origin.item) is not None
+    ]
+
+
+def _conflict(field: BaseField, places: list[int], at: int) -> tuple[str, str]:
+    said = [said_column(field, place) for place in places]
+    higher, loser = said[:at], said[at]
+    winner = f"COALESCE({', '.join(higher)})"
+    which = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places[:at])
+    select = (
+        f"SELECT {_KEY} AS key, {literal(field.name)} AS field, CASE {which} END::UTINYINT AS winner, "
+        f"{places[at]}::UTINYINT AS loser, {winner}::VARCHAR AS winner_value, {loser}::VARCHAR AS loser_value"
+    )
+    return select, f"{loser} <> {winner}"  # NULL on either side is no conflict
+
+
+def _newest(source: Source, value: str) -> str:
+    """Among the rows of one key, the newest that has a value."""
+    if source.one_row_a_key:
+        return value
+    stamp = next((quoted(item.name) for item in source.resource.items if item.is_timestamp), "NULL")
+    age = f"COALESCE({stamp}::TIMESTAMP, '-infinity'::TIMESTAMP)"
+    return f"arg_max({value}, ROW({age}, _batch, _row)) FILTER (WHERE {value} IS NOT NULL)"
+
+
+def _typed(item: Item, field: BaseField) -> str:
+    return _cast(quoted(item.name), sql_type(item), field_type(field))
+
+
+def _cast(expression: str, found: str, wanted: str) -> str:
+    return expression if found == wanted else f"TRY_CAST({expression} AS {wanted})"
