@@ -15,13 +15,29 @@ from sqlalchemy.orm import Session
 
 from exchange import events, targets
 from exchange.catalogue.model import ShareType
-from exchange.delivery.mode import NAMES, Request
 from exchange.errors import AccessRefused, NotFound, RequestInvalid
 from exchange.house import House
 from exchange.registry.models import Department, Grant
 from exchange.targets import Target
 
+NAMES = (
+    "query",
+    "online_query",
+    "verify",
+    "batch",
+    "db_push",
+)  # what a grant may name; delivery.MODES has those that exist
 _BEIJING = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a grant has to cover."""
+
+    target: str
+    mode: str
+    fields: tuple[str, ...]
+    purpose: str
 
 
 @dataclass(frozen=True)
@@ -124,28 +140,28 @@ def today() -> date:
     return datetime.now(_BEIJING).date()
 
 
-def check(house: House, department: str, request: Request, day: date | None = None) -> GrantView:
-    """The grant that covers this request.
+def check(house: House, department: str, need: Need, day: date | None = None) -> GrantView:
+    """The grant that covers this need.
 
     Raises:
         NotFound: no such target.
         AccessRefused: as `covering`.
     """
     with house.registry.session() as session:
-        described = targets.load(session, request.target)
-        given = of(session, department, request.target)
-    return covering(described, given, request, day or today())
+        described = targets.load(session, need.target)
+        given = of(session, department, need.target)
+    return covering(described, given, need, day or today())
 
 
-def covering(target: Target, given: Iterable[GrantView], request: Request, day: date) -> GrantView:
-    """The grant that covers the whole request on this day.
+def covering(target: Target, given: Iterable[GrantView], need: Need, day: date) -> GrantView:
+    """The grant that covers the whole need on this day.
 
     Raises:
         AccessRefused: none does. Speaks of the grant that comes nearest: what it lacks (`missing`) and whom to ask.
     """
     nearest: tuple[int, AccessRefused] | None = None
     for grant in given:
-        step, refusal = _lacking(target, grant, request, day)
+        step, refusal = _lacking(target, grant, need, day)
         if refusal is None:
             return grant
         if nearest is None or step > nearest[0]:
@@ -162,9 +178,9 @@ def covering(target: Target, given: Iterable[GrantView], request: Request, day: 
     )
 
 
-def _lacking(target: Target, grant: GrantView, request: Request, day: date) -> tuple[int, AccessRefused | None]:
+def _lacking(target: Target, grant: GrantView, need: Need, day: date) -> tuple[int, AccessRefused | None]:
     """How far a grant gets (steps passed) and what stops it."""
-    outside = [name for name in request.fields if name not in grant.fields]
+    outside = [name for name in need.fields if name not in grant.fields]
     hidden = sum(name not in target.fields for name in outside)
     named = [name for name in outside if name in target.fields] + ([f"+{hidden}"] if hidden else [])
     steps = (
@@ -190,14 +206,14 @@ def _lacking(target: Target, grant: GrantView, request: Request, day: date) -> t
             f"grant {grant.id} expired on {grant.valid_until}",
         ),
         (
-            request.mode not in grant.modes,
+            need.mode not in grant.modes,
             "mode-not-granted",
-            [request.mode],
-            f"授权 {grant.id} 不含方式 {request.mode}，只含 {'、'.join(grant.modes)}",
-            f"grant {grant.id} does not include the mode {request.mode}, only {', '.join(grant.modes)}",
+            [need.mode],
+            f"授权 {grant.id} 不含方式 {need.mode}，只含 {'、'.join(grant.modes)}",
+            f"grant {grant.id} does not include the mode {need.mode}, only {', '.join(grant.modes)}",
         ),
         (
-            request.purpose.strip() != grant.purpose,
+            need.purpose.strip() != grant.purpose,
             "purpose-not-granted",
             ["purpose"],
             f"授权 {grant.id} 的用途是“{grant.purpose}”，与申明的用途不同",
@@ -213,7 +229,7 @@ def _lacking(target: Target, grant: GrantView, request: Request, day: date) -> t
     )
     for step, (stops, reason, missing, zh, en) in enumerate(steps):
         if stops:
-            names = outside if reason == "fields-not-granted" else request.fields
+            names = outside if reason == "fields-not-granted" else need.fields
             return step, _refused(target, names, reason, missing, zh, en)
     return len(steps), None
 

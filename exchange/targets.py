@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from exchange.catalogue.lookup import RETIRED
 from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource, Sensitivity, ShareType
 from exchange.errors import NotFound
 from exchange.registry import models
@@ -94,7 +95,7 @@ def _base(session: Session, name: str) -> Target | None:
         select(models.BaseVersion).where(models.BaseVersion.base_id == name).order_by(models.BaseVersion.version.desc())
     )
     version = session.scalars(newest.limit(1)).one_or_none()
-    if version is None:
+    if version is None or version.digest == RETIRED:
         return None
     base = BaseDefinition.model_validate(version.definition)
     used = {source.resource for source in (*base.key_sources, *(s for field in base.fields for s in field.sources))}

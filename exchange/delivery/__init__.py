@@ -19,7 +19,7 @@ from exchange.delivery.mask import masked
 from exchange.delivery.mode import Found, Mode, Reader, Record, Request, SourceRef
 from exchange.delivery.query import Query
 from exchange.errors import ExchangeError, RequestInvalid, Unavailable
-from exchange.grants import GrantView
+from exchange.grants import GrantView, Need
 from exchange.house import House
 from exchange.standing import standing
 from exchange.targets import Target
@@ -84,7 +84,8 @@ async def _answer(house: House, reader: Reader, caller: Caller, request: Request
         lambda session: grants.of(session, caller.department, request.target),
     )
     mode = _well_formed(request)
-    grant = grants.covering(target, given, request, grants.today())
+    need = Need(request.target, request.mode, request.fields, request.purpose)
+    grant = grants.covering(target, given, need, grants.today())
     found = mode.read(reader, replace(request, keys=tuple(dict.fromkeys(normal_key(target, key) for key in request.keys))))
     body = json.dumps(_shown(target, grant, request, found), ensure_ascii=False, separators=(",", ":")).encode()
     return Delivery(request.request_id or "", request.target, found.version, body), found

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-NAMES = ("query", "online_query", "verify", "batch", "db_push")  # what a grant may name; MODES has those that exist
 Json = str | int | float | bool | None
 
 
