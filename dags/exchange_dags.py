@@ -159,9 +159,9 @@ def verify() -> str:
 
     with opened() as house:
         found = access_log.verify(house, progress)
-    if found.broken_at is not None:
+    if not found.whole:
         raise AirflowFailException(
-            f"日志在第 {found.broken_at} 条断裂 / the access log is broken at record {found.broken_at}"
+            f"日志在第 {found.first_broken} 条断裂 / the access log is broken at record {found.first_broken}"
         )
     log.info("%d records verified", found.records)
     return str(found.records)

@@ -95,7 +95,8 @@ def _below(ancestor: int) -> list[int]:
                 state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
                 if state != "Z" or int(parent) == ancestor:
                     parents[int(entry.name)] = int(parent)
-    found, frontier = [], {ancestor}
+    found: list[int] = []
+    frontier = {ancestor}
     while frontier:
         frontier = {pid for pid, parent in parents.items() if parent in frontier}
         found += frontier
