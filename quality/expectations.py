@@ -1,0 +1,218 @@
+"""Great Expectations judges: one suite per push, compiled from the rules, over the bits of the one pass.
+
+Invariant: an expectation here counts rows and never fetches one, so neither results nor Data Docs can hold a value.
+The only import of `great_expectations`. It takes about eight seconds, so it happens inside functions, where a push is
+judged and nowhere else. Usage reporting is off, and the pages are stripped of everything they would load from elsewhere.
+"""
+
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Level
+from exchange.errors import Unavailable
+from exchange.house import House
+from exchange.progress import Progress, silent
+from quality import check
+from quality.rules import Rule, fails
+from quality.subject import Subject
+
+_VIEW = "judged"
+_URL = "duckdb+gate:///house"
+_SEVERITY = {Level.BLOCK: "critical", Level.QUARANTINE: "critical", Level.WARN: "warning"}
+_ELSEWHERE = re.compile(
+    r"""<script[^>]*src=["']https?://[^>]*>\s*</script>|<link[^>]*href=["']https?://[^>]*>|<img[^>]*src=["']https?://[^>]*>""",
+    re.IGNORECASE,
+)
+_STYLE = """<style>
+body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}
+ul{padding-left:1.2rem}pre{white-space:pre-wrap}.modal,form,.navbar{display:none}
+</style></head>"""
+
+
+def results_folder(house: House, push_id: str) -> Path:
+    """The folder of a push's results: `result.json`, and Data Docs in `docs/`."""
+    return house.settings.folder("gx") / push_id
+
+
+def data_docs(house: House, push_id: str) -> Path:
+    """The first page of a push's Data Docs."""
+    return results_folder(house, push_id) / "docs" / "index.html"
+
+
+def validate(
+    house: House, connection: DuckDBPyConnection, subject: Subject, rows: int, progress: Progress = silent
+) -> dict[str, int]:
+    """Judge the staged rows of a push. Returns the failing rows of each rule, as Great Expectations counted them.
+
+    Writes `<data>/gx/<push>/`, at once or not at all.
+
+    Raises:
+        Unavailable: an expectation could not be evaluated, or not all rows are there; the push stays unjudged.
+    """
+    push_id = subject.receipt.id
+    progress("expectations", 0, len(subject.rules))
+    connection.execute(f"CREATE OR REPLACE VIEW {_VIEW} AS SELECT * FROM {check.staged_sql(house, push_id)}")
+    target = results_folder(house, push_id)
+    with _draft(target) as draft:
+        result = _run(connection, draft / "docs", subject, rows)
+        (draft / "result.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
+        _keep_at_home(draft / "docs", house.settings.folder("gx") / "static")
+        counts = _counts(subject.rules, result)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+    progress("expectations", len(subject.rules), len(subject.rules))
+    return counts
+
+
+@cache
+def _library() -> SimpleNamespace:
+    """Great Expectations, with the two things it lacks here: a count-only expectation and a dialect that can read DuckDB."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own imports are deprecated in places
+        import great_expectations as gx
+        from duckdb_engine import ConnectionWrapper, Dialect
+        from great_expectations import expectations
+        from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+    from sqlalchemy.dialects import registry
+
+    class ReadOnlyDialect(Dialect):  # type: ignore[misc]
+        """The gate only reads. A rollback on close would drop a result before it is fetched."""
+
+        supports_statement_cache = False
+
+        def do_begin(self, dbapi_connection: Any) -> None: ...
+
+        def do_commit(self, dbapi_connection: Any) -> None: ...
+
+        def do_rollback(self, dbapi_connection: Any) -> None: ...
+
+    class RowsKeepRule(expectations.UnexpectedRowsExpectation):  # type: ignore[misc]
+        """No row fails the rule. Asks for the count alone: the parent would also fetch the rows."""
+
+        metric_dependencies = ("unexpected_rows_query.row_count",)
+
+        def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+            failed = metrics["unexpected_rows_query.row_count"]
+            return {"success": failed == 0, "result": {"observed_value": failed}}
+
+    registry.impls["duckdb.gate"] = lambda: ReadOnlyDialect
+    return SimpleNamespace(
+        gx=gx,
+        config=DataContextConfig,
+        memory=InMemoryStoreBackendDefaults,
+        rows_keep_rule=RowsKeepRule,
+        row_count=expectations.ExpectTableRowCountToEqual,
+        wrap=ConnectionWrapper,
+    )
+
+
+def _run(connection: DuckDBPyConnection, docs: Path, subject: Subject, rows: int) -> dict[str, Any]:
+    library = _library()
+    gx = library.gx
+    context = gx.get_context(project_config=_config(library, docs), mode="ephemeral")
+    source = context.data_sources.add_sql(
+        subject.resource.id,
+        connection_string=_URL,
+        create_temp_table=False,
+        kwargs={"creator": lambda: library.wrap(connection.cursor())},
+    )
+    batch = source.add_table_asset(subject.receipt.id, table_name=_VIEW).add_batch_definition_whole_table("all")
+    suite = context.suites.add(
+        gx.ExpectationSuite(
+            f"{subject.resource.id}@{subject.resource.version}",
+            expectations=[
+                *(_expectation(library, index, rule) for index, rule in enumerate(subject.rules)),
+                library.row_count(value=rows, description="行数与回执一致 / as many rows as the pass judged"),
+            ],
+        )
+    )
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(name=subject.receipt.id, data=batch, suite=suite)
+    )
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(
+            name=subject.receipt.id,
+            validation_definitions=[definition],
+            actions=[gx.checkpoint.UpdateDataDocsAction(name="pages", site_names=["push"])],
+            result_format="BASIC",
+        )
+    )
+    (result,) = checkpoint.run().run_results.values()
+    plain: dict[str, Any] = result.to_json_dict()
+    return plain
+
+
+def _config(library: SimpleNamespace, docs: Path) -> Any:
+    site = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    return library.config(
+        store_backend_defaults=library.memory(init_temp_docs_sites=False),
+        data_docs_sites={"push": site},
+        analytics_enabled=False,
+        progress_bars={"globally": False},
+    )
+
+
+def _expectation(library: SimpleNamespace, index: int, rule: Rule) -> Any:
+    return library.rows_keep_rule(
+        unexpected_rows_query=f"SELECT _row FROM {{batch}} WHERE {fails(index)}",
+        description=f"{rule.title} / {rule.title_en}（{rule.id}@{rule.version}，{rule.level}，GB/T 36344 {rule.indicator}）",
+        severity=_SEVERITY[rule.level],
+        meta={"rule": rule.id, "version": rule.version, "level": rule.level.value, "indicator": rule.indicator},
+    )
+
+
+def _counts(rules: tuple[Rule, ...], result: dict[str, Any]) -> dict[str, int]:
+    outcomes = result["results"]
+    counts = {one["expectation_config"]["meta"]["rule"]: one["result"].get("observed_value") for one in outcomes[:-1]}
+    broken = [rule.id for rule in rules if not isinstance(counts.get(rule.id), int)]
+    if broken or not outcomes[-1]["success"]:
+        what = "、".join(broken) or "行数"
+        raise Unavailable(
+            f"Great Expectations 未能评估 {what}；推送保持未检查，请重试，仍不行请联系运维",
+            f"Great Expectations could not evaluate {', '.join(broken) or 'the row count'}; the push stays unjudged: "
+            "try again, then ask an operator",
+        )
+    return {rule.id: counts[rule.id] for rule in rules}
+
+
+@contextmanager
+def _draft(target: Path) -> Iterator[Path]:
+    """A folder beside the target that is gone at the end, whatever happens."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _keep_at_home(docs: Path, static: Path) -> None:
+    """Pages that load nothing from the internet, and share their pictures (4 MB) instead of each having a copy."""
+    for page in docs.rglob("*.html"):
+        text = _ELSEWHERE.sub("", page.read_text())
+        page.write_text(text.replace("</head>", _STYLE, 1))
+    own = docs / "static"
+    if own.is_dir():
+        if not static.exists():
+            own.rename(static)
+        else:
+            shutil.rmtree(own)
+        own.symlink_to(Path("..") / ".." / "static")

@@ -1,0 +1,72 @@
+"""Pushing drawn tables through the gate. All people are made up."""
+
+import csv
+import hashlib
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from exchange import catalogue
+from exchange.callers import Caller
+from exchange.catalogue.model import Level
+from exchange.house import House
+from exchange.intake.landing import land_file
+from exchange.intake.parcel import Declaration
+from quality import gate, quarantine
+from quality.verdict import VerdictView
+from tests import make
+
+CIVIL = Caller("c-civil", make.CIVIL)
+POLICE = Caller("c-police", make.POLICE, "张三")
+MARKET = Caller("c-market", make.MARKET)
+
+
+def publish(house: House, *resources: make.Entry) -> None:
+    """Load a catalogue of exactly these resources."""
+    catalogue.load(
+        house, make.write_catalogue(house.settings.root.parent / "catalogue", resources=list(resources), bases=[])
+    )
+
+
+def land(
+    house: House,
+    resource_id: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caller: Caller = POLICE,
+    batch: int = 1,
+) -> str:
+    """Land rows as CSV; the push id."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return land_bytes(house, resource_id, text.getvalue().encode(), len(rows), caller=caller, batch=batch)
+
+
+def land_bytes(
+    house: House, resource_id: str, content: bytes, rows: int, *, caller: Caller, batch: int = 1, name: str | None = None
+) -> str:
+    """Land bytes; the push id."""
+    declaration = Declaration(resource_id, batch, "full", rows, "sha256", hashlib.sha256(content).hexdigest(), name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "parcel"
+        path.write_bytes(content)
+        return land_file(house, caller, declaration, path, "test").id
+
+
+def judge(house: House, resource_id: str, drawn: str, *, caller: Caller = POLICE, batch: int = 1) -> VerdictView:
+    """Land a drawn table (cells between |, the first line the header) and judge it."""
+    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in drawn.strip().splitlines()]
+    return gate.check(house, land(house, resource_id, lines[0], lines[1:], caller=caller, batch=batch))
+
+
+def failed(verdict: VerdictView, *levels: Level) -> dict[str, int]:
+    """The rules that failed, with their rows."""
+    return {rule.id: rule.failed for rule in verdict.rules if rule.failed and (not levels or rule.level in levels)}
+
+
+def row_errors(house: House, push_id: str, caller: Caller = POLICE, *, warnings: bool = False) -> list[list[str]]:
+    """The row-error file without its header, as text."""
+    content = quarantine.row_errors(house, caller, push_id, warnings=warnings).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(content)))[1:]
