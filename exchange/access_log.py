@@ -193,7 +193,8 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
         "reason": _clean(entry.reason),
         "request": entry.request_id,
     } | facts
-    subject = None if entry.subject_key is None else house.seal.subject(subject_key(entry.subject_key))
+    key = subject_key(entry.subject_key or "")
+    subject = house.seal.subject(key) if key else None
     written = _canonical(body)
     return _Prepared(now or datetime.now(UTC), subject, entry.retention, written, digest_hex(written.encode()))
 
