@@ -105,7 +105,7 @@ def police_household(**more: Any) -> Entry:
         item("mobile", "联系电话", "C11", sensitivity="personal", mask="mobile"),
         UPDATED,
     ]
-    return resource("police_household", POLICE, items, ["id_number"], **{"title": "户籍人口", **more})
+    return {**resource("police_household", POLICE, items, ["id_number"], title="户籍人口"), **more}
 
 
 def civil_marriage(**more: Any) -> Entry:
@@ -117,7 +117,7 @@ def civil_marriage(**more: Any) -> Entry:
         item("mobile", "手机", "C11", sensitivity="personal", mask="mobile"),
         UPDATED,
     ]
-    return resource("civil_marriage", CIVIL, items, ["id_number"], **{"title": "婚姻状况", **more})
+    return {**resource("civil_marriage", CIVIL, items, ["id_number"], title="婚姻状况"), **more}
 
 
 def market_entity(**more: Any) -> Entry:
@@ -130,7 +130,7 @@ def market_entity(**more: Any) -> Entry:
         item("established_date", "成立日期", "D"),
         UPDATED,
     ]
-    return resource("market_entity", MARKET, items, ["uscc"], **{"title": "市场主体登记", "share": {"type": 1}, **more})
+    return {**resource("market_entity", MARKET, items, ["uscc"], title="市场主体登记", share={"type": 1}), **more}
 
 
 def tax_payer(**more: Any) -> Entry:
@@ -142,7 +142,7 @@ def tax_payer(**more: Any) -> Entry:
         item("employees", "从业人数", "I"),
         UPDATED,
     ]
-    return resource("tax_payer", TAX, items, ["uscc"], **{"title": "纳税人登记", "update_cycle": "monthly", **more})
+    return {**resource("tax_payer", TAX, items, ["uscc"], title="纳税人登记", update_cycle="monthly"), **more}
 
 
 def some_resources() -> list[Entry]:

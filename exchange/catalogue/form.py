@@ -39,7 +39,7 @@ def shaped(
     except ValidationError as error:
         if name is not None:
             reading.broken.add(name)
-        for detail in error.errors(include_url=False):
+        for detail in _first(error.errors(include_url=False)):
             _explain(detail, changed, Place(document.file, entry=name), document, path, shape, reading.findings)
         return None
 
@@ -84,6 +84,19 @@ def _explain(
     findings.add(where, rule, zh, en)
 
 
+def _first(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from another: a list is not too short when what it holds is wrong."""
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(detail["loc"]) and other["loc"][: len(detail["loc"])] == detail["loc"]
+            for other in details
+        )
+    ]
+
+
 def _item_name(value: dict[str, Any], loc: tuple[str | int, ...]) -> str | None:
     """The name of the item, field or rule that a location runs through."""
     if len(loc) < 2 or loc[0] not in ("items", "fields", "rules") or not isinstance(loc[1], int):
@@ -103,8 +116,13 @@ _FORMS = {
     "string_type": ("文字", "text"),
     "dict_type": ("“名称: 值” 的形式", "`name: value` lines"),
     "model_type": ("“名称: 值” 的形式", "`name: value` lines"),
-    "string_too_short": ("不为空", "not blank"),
+    "string_too_short": ("非空的文字", "text that is not blank"),
     "too_short": ("至少一项", "at least one"),
+}
+_LIMITS = {
+    "greater_than": ("大于 {gt}", "more than {gt}"),
+    "greater_than_equal": ("不小于 {ge}", "at least {ge}"),
+    "less_than_equal": ("不大于 {le}", "at most {le}"),
 }
 _PATTERNS = {
     "prefix": (
@@ -136,6 +154,10 @@ def _sentence(detail: ErrorDetails, name: str, shape: type[BaseModel]) -> tuple[
         )
     if kind == "string_pattern_mismatch":
         zh, en = _PATTERNS.get(last, _SLUG)
+    elif kind == "model_type" and last in ("sources", "key_sources"):
+        zh, en = "资源.信息项，如 police_household.name", "resource.item, such as police_household.name"
+    elif kind in _LIMITS:
+        zh, en = (text.format(**context) for text in _LIMITS[kind])
     elif kind in _FORMS:
         zh, en = _FORMS[kind]
     elif kind.startswith("date"):

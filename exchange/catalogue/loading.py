@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from exchange import events
 from exchange.catalogue import folder as folders
-from exchange.catalogue import lookup, snapshot
-from exchange.catalogue.draft import Draft, Reading, ResourceDraft, Written
+from exchange.catalogue import lookup, predicates, snapshot
+from exchange.catalogue.draft import Draft, Reading, ResourceDraft
 from exchange.catalogue.model import BaseEntry, Department, Resource, RuleSpec
 from exchange.errors import CatalogueError
 from exchange.house import House
@@ -55,6 +55,7 @@ def load(house: House, folder: Path) -> LoadReport:
         CatalogueError: with every finding; nothing was changed.
     """
     reading = folders.read(folder)
+    predicates.check(house, reading)
     with house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         _identities(session, reading)
@@ -252,4 +253,4 @@ def _retire_bases(session: Session, draft: Draft) -> dict[str, str]:
     return {row.base_id: "retired" for row in gone}
 
 
-__all__ = ["LoadReport", "Written", "load", "write_snapshot"]
+__all__ = ["LoadReport", "load", "write_snapshot"]

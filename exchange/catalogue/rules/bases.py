@@ -1,0 +1,209 @@
+"""Base databases: sources that exist and agree, keys, 基准 items; and what a field takes from its sources.
+
+Invariant: each rule is one function; BASE_RULES is the whole list.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, Written
+from exchange.catalogue.findings import Place, shown
+from exchange.catalogue.model import BaseEntry, BaseField, DataType, FieldSource, Item, Sensitivity, ShareType
+from exchange.catalogue.rules.common import near, once, share_class
+
+# 人口基础信息库的基准项: 公民身份号码 (the key), 姓名, 性别, 民族, 出生地, 出生日期, 相片
+POPULATION_BENCHMARK: Final = frozenset(
+    {"id_number", "name", "sex_code", "ethnicity_code", "birth_place_code", "birth_place_detail", "birth_date", "photo_ref"}
+)
+_FAMILY: Final = {
+    **dict.fromkeys((DataType.TEXT, DataType.MEMO), "text"),
+    **dict.fromkeys((DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT), "number"),
+}
+MASKS: Final = ("name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all")
+
+
+def _sources(base: Written[BaseDraft]) -> list[tuple[FieldSource, Place, str]]:
+    """Every source a base names, where, and the field it is for (empty: the key)."""
+    keys = [(s, base.place("key_sources", n, item=base.entry.key), "") for n, s in enumerate(base.entry.key_sources)]
+    return keys + [
+        (source, base.place("fields", n, "sources", m, item=field.name), field.name)
+        for n, field in enumerate(base.entry.fields)
+        for m, source in enumerate(field.sources)
+    ]
+
+
+def _item_of(source: FieldSource, reading: Reading) -> tuple[ResourceDraft, Item] | None:
+    for written in reading.resources:
+        if written.entry.id == source.resource:
+            for item in written.entry.items:
+                if item.name == source.item:
+                    return written.entry, item
+    return None
+
+
+def _sources_known(base: Written[BaseDraft], reading: Reading) -> None:
+    resources = {w.entry.id: w.entry for w in reading.resources}
+    for source, place, _ in _sources(base):
+        if source.resource in reading.broken:
+            continue
+        if source.resource not in resources:
+            hint = near(source.resource, resources)
+            reading.findings.add(
+                place,
+                "source-known",
+                f"没有资源 {source.resource}{hint[0]}",
+                f"there is no resource {source.resource}{hint[1]}",
+            )
+        elif _item_of(source, reading) is None:
+            hint = near(source.item, [item.name for item in resources[source.resource].items])
+            reading.findings.add(
+                place,
+                "source-known",
+                f"资源 {source.resource} 没有信息项 {source.item}{hint[0]}",
+                f"resource {source.resource} has no item {source.item}{hint[1]}",
+            )
+
+
+def _key_sources(base: Written[BaseDraft], reading: Reading) -> None:
+    entry = base.entry
+    keyed = {source.resource for source in entry.key_sources}
+    told: set[str] = set()
+    once(
+        ((s.resource, base.place("key_sources", n)) for n, s in enumerate(entry.key_sources)),
+        "key-source-repeated",
+        reading,
+    )
+    for source, place, field in _sources(base):
+        found = _item_of(source, reading)
+        if field and found is not None and source.resource not in keyed and source.resource not in told:
+            told.add(source.resource)
+            reading.findings.add(
+                place,
+                "key-source",
+                f"{source.resource} 供给 {field}，但 key_sources 未写它的主键项",
+                f"{source.resource} feeds {field}, but key_sources does not name its key item",
+            )
+        if (
+            not field
+            and found is not None
+            and (source.item not in found[0].key or found[1].identifier != entry.key_identifier)
+        ):
+            reading.findings.add(
+                place,
+                "key-source",
+                f"{source.resource}.{source.item} 须是该资源的主键项，且 identifier: {entry.key_identifier}",
+                f"{source.resource}.{source.item} must be a key item of its resource with `identifier: {entry.key_identifier}`",
+            )
+
+
+def _fields(base: Written[BaseDraft], reading: Reading) -> None:
+    entry = base.entry
+    names = [(field.name, base.place("fields", n, "name", item=field.name)) for n, field in enumerate(entry.fields)]
+    once([(entry.key, base.place("key")), *names], "field-repeated", reading)
+    for number, field in enumerate(entry.fields):
+        place = base.place("fields", number, item=field.name)
+        if field.name.endswith("__src"):
+            reading.findings.add(
+                place,
+                "field-name",
+                "名称不得以 __src 结尾（留给来源指针）",
+                "a name may not end in __src (kept for provenance)",
+            )
+        if field.mask is not None and field.mask not in MASKS:
+            reading.findings.add(
+                place,
+                "field-form",
+                f"mask 是 {shown(field.mask)}，应为 {'、'.join(MASKS)} 之一",
+                f"mask is {shown(field.mask)}; expected one of {', '.join(MASKS)}",
+            )
+        repeated = [text for text, count in Counter(f"{s.resource}" for s in field.sources).items() if count > 1]
+        if repeated:
+            reading.findings.add(
+                place,
+                "source-repeated",
+                f"来源 {'、'.join(repeated)} 写了两次",
+                f"source {', '.join(repeated)} is written twice",
+            )
+        _one_field(field, place, reading)
+
+
+def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
+    found = [pair for source in field.sources if (pair := _item_of(source, reading))]
+    items = [item for _, item in found]
+    kinds = {_FAMILY.get(kind, kind) for kind in (*(item.type for item in items), *((field.type,) if field.type else ()))}
+    if len(kinds) > 1:
+        types = "、".join(str(item.type) for item in items)
+        reading.findings.add(
+            place,
+            "field-type",
+            f"各来源的类型不一致（{types}{'；声明 ' + field.type if field.type else ''}），无法比较",
+            f"its sources are of different types ({types.replace('、', ', ')}), which can't be compared",
+        )
+    if field.sensitivity is Sensitivity.NONE and any(item.sensitivity is not Sensitivity.NONE for item in items):
+        reading.findings.add(
+            place,
+            "field-sensitivity",
+            "来源是敏感信息项，字段不能改为不敏感，请删除 sensitivity",
+            "a source is sensitive, so the field is; remove `sensitivity`",
+        )
+    if field.benchmark and any(share_class(item, entry) is ShareType.NONE for entry, item in found):
+        reading.findings.add(
+            place,
+            "benchmark-prohibited",
+            "来源不予共享，不能作为基准项（基准项无条件共享）",
+            "a source is not shared (3), so the field can't be 基准, which is shared unconditionally",
+        )
+
+
+def _benchmark(base: Written[BaseDraft], reading: Reading) -> None:
+    if base.entry.key_identifier != "resident_number":
+        return
+    for number, field in enumerate(base.entry.fields):
+        if field.benchmark and field.name not in POPULATION_BENCHMARK:
+            reading.findings.add(
+                base.place("fields", number, "benchmark", item=field.name),
+                "benchmark",
+                "人口库基准项只有七项：公民身份号码、姓名、性别、民族、出生地、出生日期、相片"
+                f"（{'、'.join(sorted(POPULATION_BENCHMARK))}），请去掉 benchmark",
+                "only seven items of the population base are 基准: "
+                f"{', '.join(sorted(POPULATION_BENCHMARK))}; remove `benchmark`",
+            )
+
+
+BASE_RULES: Final[tuple[Callable[[Written[BaseDraft], Reading], None], ...]] = (
+    _sources_known,
+    _key_sources,
+    _fields,
+    _benchmark,
+)
+
+
+def complete(base: BaseDraft, reading: Reading) -> BaseEntry:
+    """A base with what its fields take from their sources: title, type, sensitivity, mask and share class."""
+    return BaseEntry(
+        id=base.id,
+        title=base.title,
+        key=base.key,
+        key_identifier="uscc" if base.key_identifier == "uscc" else "resident_number",
+        key_sources=base.key_sources,
+        fields=tuple(_complete_field(field, reading) for field in base.fields),
+    )
+
+
+def _complete_field(field: FieldDraft, reading: Reading) -> BaseField:
+    found = [pair for source in field.sources if (pair := _item_of(source, reading))]
+    items = [item for _, item in found]
+    sensitive = [item.sensitivity for item in items if item.sensitivity is not Sensitivity.NONE]
+    masks = [item.mask for item in items if item.mask is not None]
+    strictest = max(share_class(item, entry) for entry, item in found)
+    return BaseField(
+        name=field.name,
+        title=field.title or items[0].title,
+        type=field.type or items[0].type,
+        sources=field.sources,
+        benchmark=field.benchmark,
+        sensitivity=field.sensitivity or (sensitive[0] if sensitive else Sensitivity.NONE),
+        mask=field.mask or (masks[0] if masks else None),
+        share_type=ShareType.UNCONDITIONAL if field.benchmark else max(strictest, ShareType.CONDITIONAL),
+    )
