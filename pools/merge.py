@@ -78,6 +78,12 @@ def last_build(session: Session, base_id: str) -> BaseBuild | None:
     return session.scalar(select(BaseBuild).where(BaseBuild.base_id == base_id).order_by(BaseBuild.number.desc()).limit(1))
 
 
+def was_built(house: House, base_id: str) -> bool:
+    """Whether there is any build of a base."""
+    with house.registry.session() as session:
+        return last_build(session, base_id) is not None
+
+
 def build_numbered(session: Session, base_id: str, number: int) -> BaseBuild:
     """One build of a base by its number, as the rows of a base name it."""
     return session.scalars(select(BaseBuild).where(BaseBuild.base_id == base_id, BaseBuild.number == number)).one()

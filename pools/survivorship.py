@@ -47,16 +47,17 @@ def field_type(field: BaseField) -> str:
     return sql_type(Item(name=field.name, title=field.title, type=field.type))
 
 
-def pointer(field: BaseField) -> str:
-    """The column that says which of the field's sources its value comes from (its place in the definition, from 0)."""
-    return f"{field.name}__src"
+def pointer(name: str) -> str:
+    """The column that says which source a field's value comes from: its place in the field's sources, from 0. The key
+    has one too: the highest of the key's sources that has a row for it."""
+    return f"{name}__src"
 
 
 def base_columns(definition: BaseDefinition) -> dict[str, str]:
     """Columns of a base table and their types."""
-    columns = {definition.key: "VARCHAR"}
+    columns = {definition.key: "VARCHAR", pointer(definition.key): "UTINYINT"}
     for field in definition.fields:
-        columns |= {field.name: field_type(field), pointer(field): "UTINYINT"}
+        columns |= {field.name: field_type(field), pointer(field.name): "UTINYINT"}
     return columns | OWN_COLUMNS
 
 
@@ -78,7 +79,8 @@ def candidates(definition: BaseDefinition, source: Source, predicate: str) -> st
             item = source.item(origin.item) if origin.resource == source.resource.id else None
             if item is not None:
                 said.append((_newest(source, _typed(item, field)), said_column(field, place)))
-    columns = ", ".join([f"{quoted(source.key_item)} AS {_KEY}", *(f"{value} AS {name}" for value, name in said)])
+    known = f"true AS {_known_column(definition, source)}"
+    columns = ", ".join([f"{quoted(source.key_item)} AS {_KEY}", known, *(f"{value} AS {name}" for value, name in said)])
     grouping = "" if source.one_row_a_key else f" GROUP BY {quoted(source.key_item)}"
     return f"SELECT {columns} FROM {source.relation} WHERE {quoted(source.key_item)} IS NOT NULL AND {predicate}{grouping}"
 
@@ -99,14 +101,17 @@ def joined(definition: BaseDefinition, sources: list[Source], predicates: list[s
 
 def winners(definition: BaseDefinition, sources: list[Source], relation: str, build: int) -> str:
     """The golden rows of a joined relation, columns in the order of `base_columns`."""
-    columns = [f"{_KEY} AS {quoted(definition.key)}"]
+    known = " ".join(
+        f"WHEN {_known_column(definition, source)} THEN {_key_place(definition, source)}" for source in sources
+    )
+    columns = [f"{_KEY} AS {quoted(definition.key)}", f"CASE {known} END::UTINYINT AS {quoted(pointer(definition.key))}"]
     for field in definition.fields:
         places = speaking(field, sources)
         values = ", ".join(said_column(field, place) for place in places)
         chosen = f"COALESCE({values})" if places else f"NULL::{field_type(field)}"
         whens = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places)
         which = f"CASE {whens} END::UTINYINT" if places else "NULL::UTINYINT"
-        columns += [f"{chosen} AS {quoted(field.name)}", f"{which} AS {quoted(pointer(field))}"]
+        columns += [f"{chosen} AS {quoted(field.name)}", f"{which} AS {quoted(pointer(field.name))}"]
     return f"SELECT {', '.join(columns)}, false AS _closed, {build}::INTEGER AS _build FROM {relation}"
 
 
@@ -124,12 +129,15 @@ def conflicts(definition: BaseDefinition, sources: list[Source], relation: str) 
 def closed(definition: BaseDefinition, before: BaseDefinition, previous: str, relation: str, predicate: str) -> str:
     """The rows of the base before whose keys no source has any more: kept with their last values."""
     had = {field.name: field for field in before.fields}
-    columns = [quoted(before.key)]
+    columns = [quoted(before.key), quoted(pointer(before.key))]
     for field in definition.fields:
         if field.name not in had:
             columns += [f"NULL::{field_type(field)}", "NULL::UTINYINT"]
         else:
-            columns += [_cast(quoted(field.name), field_type(had[field.name]), field_type(field)), quoted(pointer(field))]
+            columns += [
+                _cast(quoted(field.name), field_type(had[field.name]), field_type(field)),
+                quoted(pointer(field.name)),
+            ]
     listed = ", ".join(f"{value} AS {quoted(name)}" for value, name in zip(columns, base_columns(definition), strict=False))
     return (
         f"SELECT {listed}, true AS _closed, _build FROM {previous} p "
@@ -145,6 +153,20 @@ def speaking(field: BaseField, sources: list[Source]) -> list[int]:
         for place, origin in enumerate(field.sources)
         if origin.resource in there and there[origin.resource].item(origin.item) is not None
     ]
+
+
+def age(resource: Resource) -> str:
+    """How new a row says it is; a row that does not say is older than any other."""
+    stamp = next((quoted(item.name) for item in resource.items if item.is_timestamp), "NULL")
+    return f"COALESCE({stamp}::TIMESTAMP, '-infinity'::TIMESTAMP)"
+
+
+def _key_place(definition: BaseDefinition, source: Source) -> int:
+    return [origin.resource for origin in definition.key_sources].index(source.resource.id)
+
+
+def _known_column(definition: BaseDefinition, source: Source) -> str:
+    return quoted(f"{definition.key}:{_key_place(definition, source)}")
 
 
 def _conflict(field: BaseField, places: list[int], at: int) -> tuple[str, str]:
@@ -163,9 +185,7 @@ def _newest(source: Source, value: str) -> str:
     """Among the rows of one key, the newest that has a value."""
     if source.one_row_a_key:
         return value
-    stamp = next((quoted(item.name) for item in source.resource.items if item.is_timestamp), "NULL")
-    age = f"COALESCE({stamp}::TIMESTAMP, '-infinity'::TIMESTAMP)"
-    return f"arg_max({value}, ROW({age}, _batch, _row)) FILTER (WHERE {value} IS NOT NULL)"
+    return f"arg_max({value}, ROW({age(source.resource)}, _batch, _row)) FILTER (WHERE {value} IS NOT NULL)"
 
 
 def _typed(item: Item, field: BaseField) -> str:

@@ -1,0 +1,358 @@
+"""The serving index: what is served for a target now, as one encrypted file that is swapped in whole.
+
+Invariant: a file holds exactly one version and is never changed; which file counts is one row of `serving_index`. Records
+lie in blocks of about forty, found by a keyed hash of the key; a block is compressed, then sealed under a key of its own
+file, bound to its number. Without the master key a file tells how many blocks it has, and nothing else.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pyarrow
+import pyarrow.compute
+import zstandard
+from duckdb import DuckDBPyConnection
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from exchange import catalogue, events
+from exchange.catalogue.model import Resource
+from exchange.catalogue.sql import quoted, sql_type
+from exchange.errors import NotFound
+from exchange.house import House
+from exchange.progress import Progress, silent
+from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ServingIndex
+from exchange.seal import Seal
+from pools import lake, merge, pool, survivorship
+
+Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
+
+BLOCK_RECORDS = 40  # fewer: larger files; more: slower look-ups
+BATCH_RECORDS = 100_000  # records handed from the engine to the writer at once
+_META = b"meta"
+_SALT = b"salt"
+_MAP_SIZE = 1 << 40  # the most a file may grow to; it takes only what it holds
+_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a version holds: rows as a relation, how a key and each field are written, and who said what."""
+
+    target: str
+    version: str
+    relation: str
+    rows: int
+    key: str  # SQL text of the key
+    columns: dict[str, str]  # field -> its type
+    pointers: dict[str, str]  # field -> SQL of its source's place
+    closed: str  # SQL
+    build: str  # SQL
+    refs: Refs
+
+
+def swap(house: House, target: str, progress: Progress = silent) -> str:
+    """Serve the newest version of `pool:<resource>` or `base:<base>`; the version. Idempotent.
+
+    Raises:
+        NotFound: no such target, or nothing to serve yet.
+        Unavailable: the lake failed; what was served before still is.
+    """
+    with house.registry.session() as session:
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"index {target}"})
+        shape = _shape(house, session, target)
+        served = session.get(ServingIndex, target)
+        path = folder(house, target) / f"{shape.version}.lmdb"
+        if served is not None and served.version == shape.version and path.exists():
+            return shape.version
+        _write(house, shape, path, progress)
+        values = {
+            "version": shape.version,
+            "path": str(path.relative_to(house.settings.root)),
+            "rows": shape.rows,
+            "sources": list(shape.refs.values())[-1],
+        }
+        session.execute(
+            insert(ServingIndex)
+            .values(target=target, **values)
+            .on_conflict_do_update(index_elements=["target"], set_=values | {"swapped_at": text("now()")})
+        )
+        events.record(session, events.Tag.INDEX_SWAPPED, object_id=shape.version, target=target, rows=shape.rows)
+        before = None if served is None else served.version
+    os.utime(path.parent)  # readers notice at once; without it, within their refresh time
+    _remove_old(path.parent, {shape.version, before})
+    return shape.version
+
+
+def folder(house: House, target: str) -> Path:
+    """Where the files of a target lie."""
+    return house.settings.folder("index") / target
+
+
+class IndexFile:
+    """One version, opened read-only. Safe for threads.
+
+    Raises:
+        FileNotFoundError: there is no such file (any more).
+    """
+
+    def __init__(self, path: Path, seal: Seal) -> None:
+        try:
+            self._environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False, create=False)
+        except lmdb.Error:
+            if path.exists():
+                raise
+            raise FileNotFoundError(path) from None
+        salt = self._get(_SALT)
+        self._cipher = seal.cipher("index", salt)
+        self._secret = seal.derive("index buckets", salt).hex()
+        self._thread = threading.local()
+        meta = json.loads(self._unseal(_META, self._get(_META)))
+        self.fields: list[str] = meta["fields"]
+        self.refs: Refs = meta["refs"]
+        self._blocks: int = meta["blocks"]
+
+    def find(self, key: str) -> list[Any] | None:
+        """[closed, build, values, places] of a key; None when there is none."""
+        name = _block_name(_block_number(self._secret, key, self._blocks))
+        sealed = self._get(name)
+        if not sealed:
+            return None
+        block = self._unseal(name, sealed)
+        wanted = b"\n" + json.dumps(key, ensure_ascii=False).encode() + b"\t"
+        start = block.find(wanted)
+        if start < 0:
+            return None
+        start += len(wanted)
+        record: list[Any] = json.loads(block[start : block.index(b"\n", start)])
+        return record
+
+    def close(self) -> None:
+        self._environment.close()
+
+    def _get(self, name: bytes) -> bytes:
+        with self._environment.begin() as transaction:
+            return transaction.get(name) or b""
+
+    def _unseal(self, name: bytes, sealed: bytes) -> bytes:
+        decompressor = getattr(self._thread, "decompressor", None)
+        if decompressor is None:
+            decompressor = self._thread.decompressor = zstandard.ZstdDecompressor()
+        plain: bytes = decompressor.decompress(self._cipher.decrypt(_nonce(name), sealed, name))
+        return plain
+
+
+def _shape(house: House, session: Session, target: str) -> Shape:
+    kind, _, name = target.partition(":")
+    makers = {"pool": _pool_shape, "base": _base_shape}
+    if kind not in makers:
+        raise NotFound(
+            f"没有 {target} 这样的对象，应写作 pool:<资源> 或 base:<基础库>",
+            f"there is no target {target}; write pool:<resource> or base:<base>",
+            target=target,
+        )
+    shape = makers[kind](house, session, name)
+    if shape is None:
+        raise NotFound(f"{target} 还没有可供查询的版本", f"{target} has no version to serve yet", target=target)
+    return shape
+
+
+def _pool_shape(house: House, session: Session, name: str) -> Shape | None:
+    newest = session.execute(
+        select(PoolCommit, Push, Department.name)
+        .join(Push, Push.id == PoolCommit.push_id)
+        .join(Department, Department.code == Push.department_code)
+        .where(PoolCommit.resource_id == name)
+        .order_by(PoolCommit.snapshot.desc())
+        .limit(1)
+    ).first()
+    if newest is None:
+        return None
+    commit, push, provider = newest
+    resource = catalogue.resource_at(house, name, push.resource_version)
+    columns = {item.name: sql_type(item) for item in resource.items}
+    said = {"resource": name} | merge.source_facts(commit, push, provider)
+    relation = lake.version(pool.table(name), commit.snapshot)
+    if resource.duplicates == "allow":
+        relation = _newest_rows(relation, resource)
+    return Shape(
+        target=f"pool:{name}",
+        version=push.id,
+        relation=relation,
+        rows=commit.rows,
+        key=" || '|' || ".join(f"{quoted(item)}::VARCHAR" for item in resource.key),
+        columns=columns,
+        pointers=dict.fromkeys(columns, "0"),
+        closed="false",
+        build="0",
+        refs={"0": {field: [said] for field in columns}},
+    )
+
+
+def _base_shape(house: House, session: Session, name: str) -> Shape | None:
+    built = merge.last_build(session, name)
+    if built is None:
+        return None
+    definition = catalogue.base_at(house, name, built.base_version)
+    relation = lake.version(merge.table(name), built.snapshot)
+    with lake.opened(house) as connection:
+        numbers = [row[0] for row in connection.execute(f"SELECT DISTINCT _build FROM {relation} ORDER BY 1").fetchall()]
+    columns = {definition.key: "VARCHAR"} | {field.name: survivorship.field_type(field) for field in definition.fields}
+    builds = {number: merge.build_numbered(session, name, number) for number in {*numbers, built.number}}
+    return Shape(
+        target=f"base:{name}",
+        version=built.id,
+        relation=relation,
+        rows=built.rows,
+        key=quoted(definition.key),
+        columns=columns,
+        pointers={field: quoted(survivorship.pointer(field)) for field in columns},
+        closed="_closed",
+        build="_build",
+        refs={str(number): _refs_of(house, builds[number]) for number in sorted(builds)},
+    )
+
+
+def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | None]]:
+    """Who stood at each place of each field when that build was made."""
+    definition = catalogue.base_at(house, built.base_id, built.base_version)
+    origins = {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
+    return {
+        name: [
+            {"resource": source.resource} | built.inputs[source.resource] if source.resource in built.inputs else None
+            for source in sources
+        ]
+        for name, sources in origins.items()
+    }
+
+
+def _newest_rows(relation: str, resource: Resource) -> str:
+    """One row a key, where the resource allows several: the newest, as in the merge."""
+    keys = ", ".join(quoted(name) for name in resource.key)
+    age = survivorship.age(resource)
+    return f"(SELECT * FROM {relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {age} DESC, _batch DESC, _row DESC) = 1)"
+
+
+def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
+    """Write the file of a version under a temporary name, then give it its own."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_suffix(".part")
+    draft.unlink(missing_ok=True)  # left by a killed run; the lock says nobody else writes it
+    salt = secrets.token_bytes(16)  # of this very file: a nonce is never used twice with one key
+    secret = house.seal.derive("index buckets", salt).hex()
+    blocks = max(1, -(-shape.rows // BLOCK_RECORDS))
+    cipher = house.seal.cipher("index", salt)
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    meta = {
+        "target": shape.target,
+        "version": shape.version,
+        "fields": list(shape.columns),
+        "refs": shape.refs,
+        "blocks": blocks,
+    }
+
+    def sealed(name: bytes, plain: bytes) -> bytes:
+        return cipher.encrypt(_nonce(name), compressor.compress(plain), name)
+
+    environment = lmdb.open(str(draft), subdir=False, map_size=_MAP_SIZE, lock=False, metasync=False, sync=False)
+    with contextlib.closing(environment), lake.opened(house) as connection:
+        for batch in _blocks(connection, shape, secret, blocks):
+            with environment.begin(write=True) as transaction:
+                for number, plain in batch:
+                    name = _block_name(number)
+                    transaction.put(name, sealed(name, plain), append=True)
+            progress("index", batch[-1][0] + 1 if batch else 0, blocks)
+        with environment.begin(write=True) as transaction:
+            transaction.put(_META, sealed(_META, json.dumps(meta).encode()))
+            transaction.put(_SALT, salt)
+        environment.sync(True)
+    _durably(draft, path)
+
+
+def _blocks(connection: DuckDBPyConnection, shape: Shape, secret: str, blocks: int) -> Iterator[list[tuple[int, bytes]]]:
+    """The plain blocks in rising order, in batches. The engine sorts lines by block; here whole runs are cut out."""
+    reader = connection.execute(_lines(shape, secret, blocks)).to_arrow_reader(BATCH_RECORDS)
+    open_number, open_lines = -1, b""
+    for batch in reader:
+        runs = pyarrow.compute.call_function("run_end_encode", [batch.column(0)])
+        finished: list[tuple[int, bytes]] = []
+        for number, lines in zip(runs.values.to_pylist(), _runs(batch.column(1), runs.run_ends.to_pylist()), strict=True):
+            if number == open_number:
+                open_lines += lines
+                continue
+            if open_number >= 0:
+                finished.append((open_number, open_lines))
+            open_number, open_lines = number, b"\n" + lines
+        yield finished
+    if open_number >= 0:
+        yield [(open_number, open_lines)]
+
+
+def _runs(lines: "pyarrow.Array[Any]", ends: list[int]) -> Iterator[bytes]:
+    """The bytes of each run of strings: they lie side by side in Arrow's memory."""
+    _, bounds, data = (memoryview(buffer) if buffer else memoryview(b"") for buffer in lines.buffers())
+    offsets = bounds.cast("B").cast("i")
+    start = lines.offset
+    for end in ends:
+        yield bytes(data[offsets[start] : offsets[lines.offset + end]])
+        start = lines.offset + end
+
+
+def _lines(shape: Shape, secret: str, blocks: int) -> str:
+    values = ", ".join(_as_json(quoted(name), kind) for name, kind in shape.columns.items())
+    places = ", ".join(shape.pointers[name] for name in shape.columns)
+    record = f"json_array({shape.closed}, {shape.build}, json_array({values}), json_array({places}))"
+    return f"""
+        SELECT ('0x' || left(sha256('{secret}' || key), 8))::UINTEGER % {blocks} AS block,
+               to_json(key) || chr(9) || record || chr(10) AS line
+        FROM (SELECT {shape.key} AS key, {record} AS record FROM {shape.relation})
+        ORDER BY block
+    """
+
+
+def _as_json(expression: str, kind: str) -> str:
+    """A value as JSON holds it: decimals as text, so that no digit is lost; times by ISO 8601."""
+    if kind.startswith("DECIMAL"):
+        return f"{expression}::VARCHAR"
+    if kind == "TIMESTAMP":
+        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S')"
+    return expression
+
+
+def _block_number(secret: str, key: str, blocks: int) -> int:
+    """The same as in `_lines`."""
+    return int(sha256((secret + key).encode()).hexdigest()[:8], 16) % blocks
+
+
+def _block_name(number: int) -> bytes:
+    return b"b" + number.to_bytes(4, "big")
+
+
+def _nonce(name: bytes) -> bytes:
+    return name.rjust(12, b"\x00")
+
+
+def _durably(draft: Path, path: Path) -> None:
+    draft.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_old(folder: Path, kept: set[str | None]) -> None:
+    """Readers that still have an old file open finish on it."""
+    for path in folder.glob("*.lmdb"):
+        if path.stem not in kept:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,123 @@
+"""Reading what is served: the Reader that delivery asks.
+
+Invariant: one look-up answers all its keys from one version. Which version is served is looked up when the target's folder
+was touched, and at least every `refresh` seconds; a version in use stays open until nobody asks for it any more.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exchange.delivery.mode import Found, Record, SourceRef
+from exchange.errors import NotFound
+from exchange.house import House
+from exchange.registry.models import ServingIndex
+from pools import index
+
+_TRIES = 3  # a version may be swapped twice between asking for it and opening it, hardly more often
+
+
+@dataclass(frozen=True)
+class _Served:
+    """One version, open, and when and in which state of its folder it was found to be the one that counts."""
+
+    version: str
+    file: index.IndexFile
+    refs: Mapping[int, Mapping[str, Sequence[SourceRef | None]]]
+    touched: int
+    asked: float
+
+
+class IndexReader:
+    """Satisfies exchange.delivery.mode.Reader. One per process, for all threads."""
+
+    def __init__(self, house: House, refresh: float = 1.0) -> None:
+        self._house = house
+        self._refresh = refresh
+        self._served: dict[str, _Served] = {}
+        self._lock = threading.Lock()
+
+    def lookup(self, target: str, keys: Sequence[str]) -> Found:
+        """What the served version holds for each key.
+
+        Raises:
+            NotFound: nothing is served under this target yet.
+        """
+        served = self._current(target)
+        return Found(target, served.version, {key: _record(served, key) for key in keys})
+
+    def _current(self, target: str) -> _Served:
+        served = self._served.get(target)
+        touched = _touched(index.folder(self._house, target))
+        if served is not None and served.touched == touched and time.monotonic() - served.asked < self._refresh:
+            return served
+        with self._lock:
+            return self._ask(target, touched)
+
+    def _ask(self, target: str, touched: int) -> _Served:
+        """Ask the control database which version counts, and have it open."""
+        for _ in range(_TRIES):
+            version, path = self._row(target)
+            known = self._served.get(target)
+            try:
+                file = known.file if known and known.version == version else index.IndexFile(path, self._house.seal)
+            except FileNotFoundError:
+                continue
+            served = _Served(version, file, _refs(file), touched, time.monotonic())
+            self._served[target] = served  # the one before closes when its last look-up lets go of it
+            return served
+        raise NotFound(
+            f"{target} 的索引文件不在数据目录里，请重新生成：exchange build 或 exchange process",
+            f"the index file of {target} is not in the data folder; make it again: exchange build or exchange process",
+            target=target,
+        )
+
+    def _row(self, target: str) -> tuple[str, Path]:
+        with self._house.registry.session() as session:
+            row = session.get(ServingIndex, target)
+            if row is None:
+                raise NotFound(f"{target} 还没有可供查询的版本", f"{target} has no version to serve yet", target=target)
+            return row.version, self._house.settings.root / row.path
+
+
+def _record(served: _Served, key: str) -> Record | None:
+    found = served.file.find(key)
+    if found is None:
+        return None
+    closed, build, values, places = found
+    refs = served.refs[build]
+    fields = served.file.fields
+    sources = {
+        field: ref
+        for field, place in zip(fields, places, strict=True)
+        if place is not None and (ref := refs[field][place]) is not None
+    }
+    return Record(key, dict(zip(fields, values, strict=True)), sources, closed)
+
+
+def _refs(file: index.IndexFile) -> dict[int, dict[str, list[SourceRef | None]]]:
+    return {
+        int(build): {field: [None if ref is None else _ref(ref) for ref in refs] for field, refs in fields.items()}
+        for build, fields in file.refs.items()
+    }
+
+
+def _ref(facts: Mapping[str, Any]) -> SourceRef:
+    return SourceRef(
+        resource=facts["resource"],
+        department=facts["department"],
+        provider=facts["provider"],
+        push=facts["push"],
+        batch=facts["batch"],
+        source_date=facts["source_date"],
+    )
+
+
+def _touched(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
