@@ -10,13 +10,12 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from exchange.catalogue.model import Resource
-from exchange.errors import ParcelRefused
 from exchange.house import House
 from exchange.intake import tables
-from exchange.intake.parcel import Declaration
+from exchange.intake.parcel import Declaration, parse_digest
 from exchange.progress import Progress, silent
 from exchange.registry.models import Push
-from exchange.seal import ALGORITHMS, Algorithm, new_digest
+from exchange.seal import new_digest
 
 _PIECE = 1 << 20
 
@@ -36,7 +35,7 @@ def declare(
     Raises:
         ParcelRefused: the digest's form, or whatever landing would refuse the file for.
     """
-    algorithm, expected = _given(digest) if digest else ("sm3", _digest_of(file, progress))
+    algorithm, expected = parse_digest(digest) if digest else ("sm3", _digest_of(file, progress))
     return Declaration(
         resource_id=resource.id,
         batch=_next_batch(house, resource.id) if batch is None else batch,
@@ -46,14 +45,6 @@ def declare(
         digest=expected,
         filename=file.name,
     )
-
-
-def _given(digest: str) -> tuple[Algorithm, str]:
-    name, _, value = digest.partition("=")
-    for algorithm in ALGORITHMS:
-        if name == algorithm and value:
-            return algorithm, value
-    raise ParcelRefused("摘要应写作 sm3=… 或 sha256=…", "write the digest as sm3=… or sha256=…")
 
 
 def _digest_of(file: Path, progress: Progress) -> str:

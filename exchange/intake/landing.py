@@ -2,7 +2,7 @@
 
 Invariant: a parcel is landed when, and only when, its row in `push` is committed; its sealed file is in place before.
 Whatever was refused, or killed at any step, leaves no row, and no file that the next landing of that resource does
-not remove. The same batch with the same bytes always gives the same receipt.
+not remove (`leftovers`). The same batch with the same bytes always gives the same receipt.
 
 The order is: checks before the body -> bytes in (digested, sealed, and in plain into a nameless file that dies with
 the process) -> digest, header, rows -> sealed file in place -> one transaction: push row and event.
@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from exchange import catalogue
 from exchange.callers import Caller
 from exchange.catalogue.model import Resource
 from exchange.errors import (
@@ -44,13 +45,12 @@ from exchange.errors import (
 )
 from exchange.events import Tag, record
 from exchange.house import House
-from exchange.intake import tables
+from exchange.intake import leftovers, tables
 from exchange.intake.formats.format import Shape
 from exchange.intake.parcel import Declaration
-from exchange.intake.places import PURPOSE, landed_file, landed_folder, rows_file
+from exchange.intake.places import PURPOSE, landed_file, part_file, rows_file
 from exchange.intake.pushes import CHINA, Receipt
-from exchange.registry.models import Push, ResourceVersion
-from exchange.registry.models import Resource as ResourceRow
+from exchange.registry.models import Push
 from exchange.seal import Algorithm, Digest, new_digest, same
 
 _COPIES = 3  # sealed, plain and as a table: what a parcel needs of the disk while it lands
@@ -74,8 +74,14 @@ class Landing:
         self._digests: dict[str, Digest] = {declaration.algorithm: new_digest(declaration.algorithm)}
         self._id = ""
         self._placed = False
+        self._committed = False
         self._part: BinaryIO | None = None
         self._plain: BinaryIO | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """After `finish`: was this landing the one that made the receipt?"""
+        return self._committed
 
     def __enter__(self) -> Self:
         return self
@@ -130,15 +136,15 @@ class Landing:
         if part is None:
             return
         if not self._placed:
-            _remove(self._house, self._resource.id, self._id)
+            leftovers.remove(self._house, self._resource.id, self._id)
         part.close()  # the lock on it tells others that this landing lives
         if self._placed:  # perhaps committed with the answer lost: the database knows, or the next landing asks it
             with suppress(DBAPIError):
-                sweep(self._house, self._resource.id)
+                leftovers.sweep(self._house, self._resource.id)
 
     def _open(self) -> None:
         self._id = new_push_id(datetime.now(UTC))
-        path = self._part_path()
+        path = part_file(self._house.settings, self._resource.id, self._id)
         part = path.open("xb")
         fcntl.flock(part, fcntl.LOCK_EX)
         if not path.exists():  # swept between the two lines above
@@ -148,9 +154,6 @@ class Landing:
         self._part = part
         self._sealed = self._house.seal.writer(part, PURPOSE)
         self._plain = tempfile.TemporaryFile(dir=self._house.settings.folder("spill"))  # noqa: SIM115 - closed by abandon
-
-    def _part_path(self) -> Path:
-        return landed_folder(self._house.settings, self._resource.id) / f".{self._id}.part"
 
     def _also_digest(self, algorithm: Algorithm) -> None:
         self._digests.setdefault(algorithm, new_digest(algorithm))
@@ -162,18 +165,17 @@ class Landing:
         _check_digest(self._declaration, found[self._declaration.algorithm], self._bytes)
         shape, rows = self._judge(plain)
         place = landed_file(self._house.settings, self._resource.id, self._id)
-        self._part_path().replace(place)
+        part_file(self._house.settings, self._resource.id, self._id).replace(place)
         self._placed = True
         _sync_folder(place.parent)
         receipt = self._commit(shape, rows, found)
         if receipt.id == self._id:
+            self._committed = True
             self._part = None
             part.close()
         return receipt
 
     def _judge(self, plain: BinaryIO) -> tuple[Shape, int]:
-        if self._bytes == 0:
-            raise EmptyParcel("文件是空的（0 字节）", "the file is empty (0 bytes)")
         target = rows_file(self._house.settings, self._id)
         shape, rows = tables.write(self._house, plain, self._resource, target)
         if rows == 0:
@@ -232,13 +234,13 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
     When this batch with these bytes was landed before, the answer is in `Landing.existing` and no body is needed.
 
     Raises:
-        NotFound: no such resource. AccessRefused: another department's. WrongState: a retired resource.
+        NotFound: no such resource, or retired. AccessRefused: another department's.
         ParcelTooLarge, NoRoom, BatchReused, CountMismatch: nothing changed.
     """
     with _told(house, caller, declaration, door):
+        resource = _own(house, caller, declaration.resource_id)
+        landing = Landing(house, caller, declaration, resource, door)
         with house.registry.session() as session:
-            resource = _current(session, caller, declaration.resource_id)
-            landing = Landing(house, caller, declaration, resource, door)
             existing = _of_batch(session, declaration)
         if existing is not None:
             if existing.algorithm == declaration.algorithm:
@@ -247,7 +249,7 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
             landing._also_digest(existing.algorithm)  # type: ignore[arg-type]
         _check_size(house, length or 0)
         _check_room(house, length or 0)
-        sweep(house, resource.id)
+        leftovers.sweep(house, resource.id)
         landing._open()
     return landing
 
@@ -267,54 +269,26 @@ def land_file(house: House, caller: Caller, declaration: Declaration, source: Pa
         return landing.finish()
 
 
-def sweep(house: House, resource_id: str) -> None:
-    """Remove what killed landings of a resource left behind.
-
-    A living landing holds a lock on its file until its row is committed, so a file that can be locked and has no row
-    belongs to nobody.
-    """
-    for path in landed_folder(house.settings, resource_id).iterdir():
-        push_id = path.name.lstrip(".").split(".")[0]
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:  # another sweep was faster
-            continue
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            with house.registry.session() as session:
-                known = session.get(Push, push_id) is not None
-            if not known:
-                _remove(house, resource_id, push_id)
-
-
 def new_push_id(now: datetime) -> str:
     """`P`, the day in China, and 10 random hex digits."""
     return f"P{now.astimezone(CHINA):%y%m%d}-{secrets.token_hex(5)}"
 
 
-def _current(session: Session, caller: Caller, resource_id: str) -> Resource:
-    row = session.get(ResourceRow, resource_id)
-    if row is None:
-        raise NotFound(
-            "目录中没有这个资源，请核对资源标识",
-            "the catalogue has no such resource; check its id",
-            resource=resource_id[:64],
-        )
-    if row.department_code != caller.department:
+def _own(house: House, caller: Caller, resource_id: str) -> Resource:
+    if not _SLUG.match(resource_id):
+        raise NotFound("目录中没有这个资源，请核对资源标识", "the catalogue has no such resource; check its id")
+    resource = catalogue.resource(house, resource_id)
+    if resource.department != caller.department:
+        owner = catalogue.department(house, resource.department)
         raise AccessRefused(
-            f"资源 {row.id} 由部门 {row.department_code} 提供，{caller.department} 不能推送；如有变更请联系主管部门更新目录",
-            f"resource {row.id} is provided by department {row.department_code}; {caller.department} may not push it. "
+            f"资源 {resource.id}（{resource.title}）由{owner.name}提供，{caller.department} 不能推送；如职责有变，请主管部门更新目录",
+            f"resource {resource.id} is provided by {owner.name} ({owner.code}); {caller.department} may not push it. "
             "If that has changed, ask the data authority to update the catalogue",
-            resource=row.id,
-            owner=row.department_code,
+            reason="other-department",
+            resource=resource.id,
+            ask=owner.contact,
         )
-    if row.retired_at is not None:
-        raise WrongState(f"资源 {row.id} 已停用，不再接收推送", f"resource {row.id} is retired and takes no more pushes")
-    entry = session.get_one(ResourceVersion, (row.id, row.current))
-    return Resource.model_validate(entry.definition)
+    return resource
 
 
 def _of_batch(session: Session, declaration: Declaration) -> Receipt | None:
@@ -397,8 +371,8 @@ def _told(house: House, caller: Caller, declaration: Declaration, door: str) -> 
 def record_refusal(house: House, caller: Caller, resource_id: str, error: ExchangeError, **facts: object) -> None:
     """Record that a parcel was refused: why, with the error's own facts."""
     with house.registry.session() as session:
-        known = {**error.facts, **facts, "code": error.code}
         named = resource_id if _SLUG.match(resource_id) else None  # anything may stand in an address, also a person
+        known = {**(error.facts if named else {}), **facts, "code": error.code}
         record(session, Tag.PARCEL_REFUSED, department=caller.department, object_id=named, **known)
 
 
@@ -411,13 +385,6 @@ def _disk_full_is_no_room(house: House) -> Iterator[None]:
             raise
         free = shutil.disk_usage(house.settings.folder("landed")).free
         raise _no_room(free, int(house.settings.spare_disk)) from None
-
-
-def _remove(house: House, resource_id: str, push_id: str) -> None:
-    folder = landed_folder(house.settings, resource_id)
-    for path in (folder / f".{push_id}.part", landed_file(house.settings, resource_id, push_id)):
-        path.unlink(missing_ok=True)
-    tables.drop(house, push_id)
 
 
 def _length(file: BinaryIO) -> int | None:

@@ -64,6 +64,22 @@ class Declaration:
             )
 
 
+def parse_digest(text: str) -> tuple[Algorithm, str]:
+    """Read `sm3=<hex>` or `sha256=<hex>`.
+
+    Raises:
+        ParcelRefused: not of that form.
+    """
+    name, _, digest = text.strip().partition("=")
+    for algorithm in ALGORITHMS:
+        if name.strip().lower() == algorithm and digest:
+            return algorithm, digest.strip()
+    raise ParcelRefused(
+        "摘要应写成 sm3=<64 位十六进制> 或 sha256=<64 位十六进制>",
+        "write the digest as sm3=<64 hex digits> or sha256=<64 hex digits>",
+    )
+
+
 def _check_filename(name: str) -> None:
     bad = not name.strip() or name in {".", ".."} or len(name.encode("utf-8", "replace")) > MAX_FILENAME
     bad = bad or any(character in '/\\:*?"<>|' or unicodedata.category(character)[0] == "C" for character in name)

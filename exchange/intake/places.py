@@ -20,6 +20,11 @@ def landed_file(settings: Settings, resource_id: str, push_id: str) -> Path:
     return landed_folder(settings, resource_id) / f"{push_id}.sealed"
 
 
+def part_file(settings: Settings, resource_id: str, push_id: str) -> Path:
+    """The same while it is being written."""
+    return landed_folder(settings, resource_id) / f".{push_id}.part"
+
+
 def rows_file(settings: Settings, push_id: str) -> Path:
     """The same parcel as a plain table of text, encrypted: can be made again from the landed file at any time."""
     return settings.folder("rows") / f"{push_id}.parquet"

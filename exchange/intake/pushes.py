@@ -3,18 +3,25 @@
 Invariant: a receipt is written once, with its parcel, in one transaction, and is kept for ever; only `state` moves.
 """
 
+import re
+from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
 from exchange.errors import NotFound
+from exchange.events import Tag, record
 from exchange.house import House
+from exchange.intake import leftovers
+from exchange.intake.places import landed_file, rows_file
 from exchange.registry.models import Push
 
 CHINA = ZoneInfo("Asia/Shanghai")
+DECIDED = ("pooled", "rejected", "withdrawn")  # nobody will ask for the bytes again, but people
+_ID = re.compile(r"P\d{6}-[0-9a-f]{10}")
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,10 @@ def get(house: House, push_id: str) -> Receipt:
     Raises:
         NotFound: no such push.
     """
-    with house.registry.session() as session:
-        push = session.get(Push, push_id)
+    push = None
+    if _ID.fullmatch(push_id):
+        with house.registry.session() as session:
+            push = session.get(Push, push_id)
     if push is None:
         raise NotFound("没有这个推送，请核对回执编号", "there is no such push; check the number on the receipt")
     return Receipt.of(push)
@@ -81,3 +90,39 @@ def list_pushes(house: House, department: str | None = None, resource: str | Non
         query = query.where(Push.resource_id == resource)
     with house.registry.session() as session:
         return [Receipt.of(push) for push in session.scalars(query)]
+
+
+def age_out(house: House, now: datetime) -> int:
+    """Remove landed bytes that no rule keeps any more, and what killed landings left. Returns how many pushes.
+
+    Kept are the bytes of the last `keep_landed_pushes` of a resource, of the last `keep_landed_days`, and of every push
+    that is not decided yet. Receipts are kept for ever. Safe to kill and to run again.
+    """
+    leftovers.sweep_all(house, now)
+    with house.registry.session() as session:
+        landed = list(session.scalars(select(Push).where(Push.landed_removed_at.is_(None)).order_by(Push.batch.desc())))
+    aged = [push for push in _beyond_the_last(landed, house.settings.keep_landed_pushes) if _is_old(house, push, now)]
+    for push in landed:
+        if push.state in DECIDED:  # the table is derived: it comes back when somebody opens it
+            rows_file(house.settings, push.id).unlink(missing_ok=True)
+    for push in aged:
+        landed_file(house.settings, push.resource_id, push.id).unlink(missing_ok=True)
+        with house.registry.session() as session:
+            session.get_one(Push, push.id).landed_removed_at = now
+            facts = {"resource": push.resource_id, "batch": push.batch}
+            record(session, Tag.LANDING_AGED_OUT, department=push.department_code, object_id=push.id, **facts)
+    return len(aged)
+
+
+def _beyond_the_last(newest_first: list[Push], kept: int) -> list[Push]:
+    seen: Counter[str] = Counter()
+    beyond = []
+    for push in newest_first:
+        seen[push.resource_id] += 1
+        if seen[push.resource_id] > kept:
+            beyond.append(push)
+    return beyond
+
+
+def _is_old(house: House, push: Push, now: datetime) -> bool:
+    return push.state in DECIDED and now - push.received_at > timedelta(days=house.settings.keep_landed_days)

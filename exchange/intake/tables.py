@@ -6,6 +6,7 @@ The table is a derived file: made at landing, made again from the sealed bytes w
 """
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ from typing import BinaryIO
 
 from duckdb import DuckDBPyConnection
 
+from exchange import catalogue
 from exchange.catalogue.model import Resource
-from exchange.errors import NotFound, WrongState
+from exchange.errors import WrongState
 from exchange.house import House
+from exchange.intake import pushes
 from exchange.intake.formats import Shape, detect
 from exchange.intake.formats.format import rows_of
 from exchange.intake.places import PURPOSE, landed_file, rows_file
-from exchange.registry.models import Push, ResourceVersion
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def write(house: House, plain: BinaryIO, resource: Resource, target: Path) -> tu
     Raises:
         Unreadable, Truncated, MissingColumns, EmptyParcel
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(5)}.part")
     try:
         with house.duckdb() as connection:
             shape, rows = detect(plain).write_table(connection, plain, resource, draft)
@@ -69,10 +71,7 @@ def read_landed(house: House, push_id: str) -> Iterator[bytes]:
     Raises:
         NotFound: no such push. WrongState: its landed bytes have been aged out.
     """
-    with house.registry.session() as session:
-        push = session.get(Push, push_id)
-    if push is None:
-        raise NotFound("没有这个推送，请核对回执编号", "there is no such push; check the number on the receipt")
+    push = pushes.get(house, push_id)
     try:
         file = landed_file(house.settings, push.resource_id, push.id).open("rb")
     except FileNotFoundError:
@@ -88,7 +87,5 @@ def _make_again(house: House, push_id: str, target: Path) -> None:
         for piece in read_landed(house, push_id):
             plain.write(piece)
         plain.flush()
-        with house.registry.session() as session:
-            push = session.get_one(Push, push_id)
-            entry = session.get_one(ResourceVersion, (push.resource_id, push.resource_version))
-        write(house, plain, Resource.model_validate(entry.definition), target)
+        push = pushes.get(house, push_id)
+        write(house, plain, catalogue.resource_at(house, push.resource_id, push.resource_version), target)

@@ -1,65 +1,39 @@
 """A small catalogue and parcels for the intake tests. All people are made up."""
 
 import hashlib
-from datetime import date
 from pathlib import Path
 
+from exchange import catalogue
 from exchange.callers import Caller
-from exchange.catalogue.model import DataType, Item, Resource, Share, ShareType
 from exchange.house import House
 from exchange.intake.landing import land_file
 from exchange.intake.parcel import Declaration
 from exchange.intake.pushes import Receipt
 from exchange.intake.tables import open_table
-from exchange.registry.models import Department, Push, ResourceVersion
-from exchange.registry.models import Resource as ResourceRow
+from exchange.registry.models import Event, Push
+from tests import make
 
-POLICE = Caller("c-police", "11410800MB0000001X")
-HEALTH = Caller("c-health", "11410800MB0000002Y")
-
-HOUSEHOLD = Resource(
-    id="household",
-    code="307/1",
-    version=1,
-    title="户籍人口",
-    department=POLICE.department,
-    category_path="基础/人口/户籍/户籍人口",
-    abstract="户籍登记的人口",
-    format_category="03",
-    format_type="mysql",
-    share=Share(type=ShareType.UNCONDITIONAL),
-    update_cycle="daily",
-    publish_date=date(2026, 1, 1),
-    data_level="一般",
-    items=(
-        Item(name="person_id", title="公民身份号码", type=DataType.TEXT, required=True, aliases=("身份证号",)),
-        Item(name="name", title="姓名", type=DataType.TEXT, required=True),
-        Item(name="born", title="出生日期", type=DataType.DATE),
-        Item(name="address", title="住址", type=DataType.TEXT),
-    ),
-    key=("person_id",),
+POLICE = Caller("c-police", make.POLICE)
+HEALTH = Caller("c-health", make.CIVIL)
+HOUSEHOLD = make.resource(
+    "household",
+    make.POLICE,
+    [
+        make.item("person_id", "公民身份号码", "C18", required=True, aliases=["身份证号"]),
+        make.item("name", "姓名", "C50", required=True),
+        make.item("born", "出生日期", "D"),
+        make.item("address", "住址", "C200"),
+    ],
+    ["person_id"],
 )
 HEADER = "公民身份号码,姓名,出生日期,住址\n"
 TWO = HEADER + "P1,甲,2001-01-01,一号\nP2,乙,2002-02-02,二号\n"
 
 
-def publish(house: House, resource: Resource = HOUSEHOLD) -> None:
-    """Put a resource (and both departments) into the catalogue."""
-    with house.registry.session() as session:
-        for caller in (POLICE, HEALTH):
-            session.merge(Department(code=caller.department, name=f"部门 {caller.client_id}"))
-    with house.registry.session() as session:
-        session.merge(
-            ResourceRow(id=resource.id, code=resource.code, department_code=resource.department, current=resource.version)
-        )
-        session.merge(
-            ResourceVersion(
-                resource_id=resource.id,
-                version=resource.version,
-                definition=resource.model_dump(mode="json"),
-                digest="0" * 64,
-            )
-        )
+def publish(house: House, *resources: make.Entry) -> None:
+    """Load a catalogue of these resources (default: the household one)."""
+    folder = house.settings.root.parent / "catalogue"
+    catalogue.load(house, make.write_catalogue(folder, resources=list(resources or [HOUSEHOLD]), bases=[]))
 
 
 def declare(
@@ -95,3 +69,10 @@ def world(house: House) -> tuple[list[str], list[str]]:
     root = house.settings.root
     folders = [root / name for name in ("landed", "rows", "spill")]
     return pushes, sorted(str(path.relative_to(root)) for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def refusals(house: House) -> list[tuple[str | None, str | None, str]]:
+    """(department, resource, code) of every refusal recorded, in order."""
+    with house.registry.session() as session:
+        events = session.query(Event).filter_by(tag="intake:parcel:refuse").order_by(Event.id)
+        return [(event.department_code, event.object_id, event.facts["code"]) for event in events]

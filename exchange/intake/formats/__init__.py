@@ -6,7 +6,7 @@ spec in tests/intake/.
 
 from typing import BinaryIO
 
-from exchange.errors import Unreadable
+from exchange.errors import EmptyParcel, Unreadable
 from exchange.intake.formats.delimited import Delimited
 from exchange.intake.formats.foreign import name_foreign
 from exchange.intake.formats.format import Format, Shape
@@ -21,10 +21,13 @@ def detect(plain: BinaryIO) -> Format:
     """Which of FORMATS the first bytes are.
 
     Raises:
+        EmptyParcel: no bytes at all.
         Unreadable: none of them; says which format it looks like.
     """
     plain.seek(0)
     head = plain.read(4096)
+    if not head:
+        raise EmptyParcel("文件是空的（0 字节）", "the file is empty (0 bytes)")
     foreign = name_foreign(head)
     if foreign is not None:
         raise Unreadable(

@@ -24,6 +24,8 @@ DELIMITERS = (",", ";", "\t", "|")
 _HEADER_BYTES = 1 << 20  # a header row longer than this is no header
 _ABSENT = "\x01absent\x01"  # no cell has this text, so with it as the null string NULL means: the row has no such cell
 _UNPAIRED = "UNQUOTED VALUE"  # the engine's name for it
+# The engine's message quotes the row, so it goes no further; when the quote is cut in a character, it can't even be read.
+_ENGINE_ERRORS = (duckdb.Error, UnicodeDecodeError)
 _WIDTH = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
 
 
@@ -37,11 +39,11 @@ class Delimited:
         self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
     ) -> tuple[Shape, int]:
         """See `Format`."""
-        with as_utf8(plain) as text:
+        with as_utf8(plain, target.parent) as text:
             shape = _inspect(text.file, text.encoding, resource)
             try:
                 rows = copy_rows(connection, _strict(text.file, resource, shape), target)
-            except duckdb.Error:  # its message quotes the row, so it goes no further
+            except _ENGINE_ERRORS:
                 rows = _write_carefully(connection, text.file, resource, shape, target)
         return shape, rows
 
@@ -93,12 +95,12 @@ def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
 
 
 def _write_carefully(connection: DuckDBPyConnection, text: BinaryIO, resource: Resource, shape: Shape, target: Path) -> int:
-    with nameless(text) as even:
+    with nameless(target.parent) as even:
         _even_line_ends(text, even)
         _refuse_unpaired_quotes(connection, even, shape)
         try:
             rows = copy_rows(connection, _lenient(even, resource, shape), target)
-        except duckdb.Error:
+        except _ENGINE_ERRORS:
             raise _unreadable() from None
         _refuse_cut_row(connection, even, target, rows)
     return rows
@@ -117,13 +119,13 @@ def _even_line_ends(text: BinaryIO, even: BinaryIO) -> None:
 def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape) -> None:
     source = _read_csv(text, shape, shape.width, store_rejects="true", rejects_limit="0")
     try:
-        connection.execute(f"SELECT count(*) FROM {source}")
+        connection.execute(f"SELECT count(*) FROM {source}").fetchall()  # the tables of rejects come with the last row
         found = connection.execute(
             "SELECT error_type::VARCHAR, min(line), arg_min(line_byte_position, line), "
             "arg_min(octet_length(encode(csv_line)), line) FROM reject_errors GROUP BY ALL"
         ).fetchall()
         connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
-    except duckdb.Error:
+    except _ENGINE_ERRORS:
         raise _unreadable() from None
     kinds = {str(kind): (int(line), int(position) - 1 + int(length)) for kind, line, position, length in found}
     if _UNPAIRED in kinds:

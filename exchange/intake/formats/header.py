@@ -44,7 +44,7 @@ def match(resource: Resource, header: Sequence[str]) -> Match:
             found = [number for number, title in enumerate(titles) if title == plain_title(name)]
             found = [number for number in found if number not in columns.values()]
             if len(found) > 1:
-                places = "、".join(str(number + 1) for number in found)
+                places = ", ".join(str(number + 1) for number in found)
                 raise Unreadable(
                     f"第 {places} 列都是“{item.title}”，无法判断以哪一列为准；请只保留一列",
                     f"columns {places} all claim the item “{item.title}” ({item.name}); keep one of them",

@@ -16,6 +16,7 @@ from exchange.errors import Truncated, Unreadable
 
 CHUNK = 1 << 20
 _HEAD = 1 << 16  # bytes looked at for control characters; NUL is looked for everywhere
+_SURELY_UTF8 = 8  # characters beyond ASCII: GB18030 text is rarely two of them UTF-8 by chance, never this many
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 # GB 18030-2022 gives these 18 codes to encoded characters; Python's codec still maps them to the private use area.
 _PRIVATE = dict(
@@ -37,8 +38,8 @@ class Text:
 
 
 @contextmanager
-def as_utf8(plain: BinaryIO) -> Iterator[Text]:
-    """The text of a file: the file itself when it is UTF-8, else a nameless transcoded copy beside it.
+def as_utf8(plain: BinaryIO, scratch: Path) -> Iterator[Text]:
+    """The text of a file: the file itself when it is UTF-8, else a nameless transcoded copy in `scratch`.
 
     Raises:
         Unreadable: control bytes, or neither encoding.
@@ -50,15 +51,14 @@ def as_utf8(plain: BinaryIO) -> Iterator[Text]:
         plain.seek(0)
         yield Text(plain, "utf-8-sig" if plain.read(3) == codecs.BOM_UTF8 else "utf-8")
         return
-    with nameless(plain) as copy:
+    with nameless(scratch) as copy:
         _transcode(plain, copy, broken_at)
         yield Text(copy, "gb18030")
 
 
-def nameless(beside: BinaryIO) -> BinaryIO:
-    """A temporary file without a name, on the same disk: nothing of it survives a kill."""
-    link = Path(f"/proc/self/fd/{beside.fileno()}").readlink()
-    return tempfile.TemporaryFile(dir=link.parent)
+def nameless(scratch: Path) -> BinaryIO:
+    """A temporary file without a name: nothing of it survives a kill."""
+    return tempfile.TemporaryFile(dir=scratch)
 
 
 def chunks(file: BinaryIO) -> Iterator[bytes]:
@@ -88,6 +88,7 @@ def _utf8_breaks_at(plain: BinaryIO) -> int | None:
 
     Raises:
         Truncated: all of it is UTF-8 but for a last character that is cut.
+        Unreadable: too much of it is UTF-8 to be anything else.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     at = 0
@@ -96,23 +97,32 @@ def _utf8_breaks_at(plain: BinaryIO) -> int | None:
         try:
             decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            return at - held + error.start
+            broken_at = at - held + error.start
+            if _wide_before(plain, broken_at) >= _SURELY_UTF8:
+                raise Unreadable(
+                    f"是 UTF-8 文本，但第 {broken_at + 1} 个字节处损坏；请重新导出",
+                    f"UTF-8 text, but byte {broken_at + 1} is damaged; export it again",
+                    byte=broken_at + 1,
+                ) from None
+            return broken_at
         at += len(chunk)
     left = len(decoder.getstate()[0])
     if not left:
         return None
-    if _all_ascii(plain, at - left):  # then the stray bytes say nothing for UTF-8
-        return at - left
-    raise _cut("UTF-8")
+    if _wide_before(plain, at - left):
+        raise _cut("UTF-8")
+    return at - left  # nothing but ASCII before: the stray bytes say nothing for UTF-8
 
 
-def _all_ascii(plain: BinaryIO, upto: int) -> bool:
-    at = 0
+def _wide_before(plain: BinaryIO, end: int) -> int:
+    """How many characters beyond ASCII stand before an offset, up to a piece's worth."""
     for chunk in chunks(plain):
-        if not chunk[: upto - at].isascii():
-            return False
-        at += len(chunk)
-    return True
+        if wide := sum(character > "\x7f" for character in chunk[:end].decode("utf-8", "ignore")):
+            return wide
+        end -= len(chunk)
+        if end <= 0:
+            break
+    return 0
 
 
 def _transcode(plain: BinaryIO, copy: BinaryIO, broken_at: int) -> None:

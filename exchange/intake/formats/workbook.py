@@ -5,6 +5,7 @@ Invariant: rows keep the sheet's order; wholly empty rows are not rows; cells be
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,8 @@ def _refuse_cut(plain: BinaryIO) -> None:
         with zipfile.ZipFile(plain) as archive:
             names = archive.namelist()
             damaged = archive.testzip()
+    except zlib.error:
+        raise _damaged() from None
     except (zipfile.BadZipFile, EOFError, OSError):
         raise Truncated(
             "XLSX 文件不完整（找不到末尾目录）：可能被截断，请重新导出并推送",
@@ -63,9 +66,11 @@ def _refuse_cut(plain: BinaryIO) -> None:
             "a ZIP archive but no XLSX workbook; unpack it and push the table inside",
         )
     if damaged is not None:
-        raise Unreadable(
-            "XLSX 文件已损坏（校验和不符），请重新导出", "the XLSX file is damaged (checksum); export it again"
-        )
+        raise _damaged()
+
+
+def _damaged() -> Unreadable:
+    return Unreadable("XLSX 文件已损坏（校验和不符），请重新导出", "the XLSX file is damaged (checksum); export it again")
 
 
 def _first_visible(plain: BinaryIO) -> tuple[str, polars.DataFrame]:

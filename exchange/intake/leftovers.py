@@ -1,0 +1,53 @@
+"""What killed landings leave behind, and how it goes away.
+
+Invariant: a living landing holds a lock on its file until its row is committed. So a file that can be locked and has
+no row in `push` belongs to nobody, and only such files are removed.
+"""
+
+import fcntl
+from datetime import datetime
+
+from exchange.house import House
+from exchange.intake.places import landed_file, landed_folder, part_file, rows_file
+from exchange.registry.models import Push
+
+_STALE = 24 * 3600  # seconds after which a half-made table belongs to nobody
+
+
+def sweep(house: House, resource_id: str) -> None:
+    """Remove what killed landings of one resource left behind. Any number of processes may do so at once."""
+    for path in landed_folder(house.settings, resource_id).iterdir():
+        push_id = path.name.lstrip(".").split(".")[0]
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:  # another sweep was faster
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            with house.registry.session() as session:  # after the lock: whoever held it has committed or died
+                known = session.get(Push, push_id) is not None
+            if not known:
+                remove(house, resource_id, push_id)
+
+
+def sweep_all(house: House, now: datetime) -> None:
+    """The same for every resource, and for half-made tables a day old."""
+    for folder in house.settings.folder("landed").iterdir():
+        sweep(house, folder.name)
+    for path in house.settings.folder("rows").glob(".*.part"):
+        try:
+            old = now.timestamp() - path.stat().st_mtime > _STALE
+        except FileNotFoundError:
+            continue
+        if old:
+            path.unlink(missing_ok=True)
+
+
+def remove(house: House, resource_id: str, push_id: str) -> None:
+    """Remove every file of a push that was never committed."""
+    part_file(house.settings, resource_id, push_id).unlink(missing_ok=True)
+    landed_file(house.settings, resource_id, push_id).unlink(missing_ok=True)
+    rows_file(house.settings, push_id).unlink(missing_ok=True)
