@@ -218,4 +218,5 @@ def small_city(house: House, **parts: Any) -> Catalogue:
 
 
 def _write(path: Path, value: object) -> None:
-    path.write_text(yaml.safe_dump(deepcopy(value), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    text = yaml.dump(deepcopy(value), Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
+    path.write_text(text, encoding="utf-8")

@@ -109,15 +109,18 @@ def _item_name(value: dict[str, Any], loc: tuple[str | int, ...]) -> str | None:
 _ASSIGNED = {"code": "前段码写 prefix，后段码由载入时分配", "version": "版本由载入时分配"}
 _ASSIGNED_EN = {"code": "declare `prefix`; load assigns the rest", "version": "load assigns versions"}
 _FORMS = {
-    "bool_parsing": ("是或否", "是 or 否 (true or false)"),
-    "int_parsing": ("整数", "a whole number"),
-    "float_parsing": ("小数", "a number"),
     "tuple_type": ("列表，每项以 “- ” 开头", "a list, each line starting with `- `"),
     "string_type": ("文字", "text"),
     "dict_type": ("“名称: 值” 的形式", "`name: value` lines"),
     "model_type": ("“名称: 值” 的形式", "`name: value` lines"),
     "string_too_short": ("非空的文字", "text that is not blank"),
     "too_short": ("至少一项", "at least one"),
+}
+_KINDS = {  # the first word of several of pydantic's names
+    "bool": ("是或否", "是 or 否 (true or false)"),
+    "int": ("整数", "a whole number"),
+    "float": ("小数", "a number"),
+    "date": ("日期，如 2026-11-22", "a date such as 2026-11-22"),
 }
 _LIMITS = {
     "greater_than": ("大于 {gt}", "more than {gt}"),
@@ -160,8 +163,8 @@ def _sentence(detail: ErrorDetails, name: str, shape: type[BaseModel]) -> tuple[
         zh, en = (text.format(**context) for text in _LIMITS[kind])
     elif kind in _FORMS:
         zh, en = _FORMS[kind]
-    elif kind.startswith("date"):
-        zh, en = "日期，如 2026-11-22", "a date such as 2026-11-22"
+    elif kind.split("_")[0] in _KINDS:
+        zh, en = _KINDS[kind.split("_")[0]]
     else:
         zh = en = detail["msg"]
     return "field-form", f"{name} 是 {found}，应是{zh}", f"{name} is {found}; expected {en}"

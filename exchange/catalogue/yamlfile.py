@@ -4,17 +4,20 @@ Invariant: no surprise of YAML reaches the catalogue: `01` stays "01", `no` stay
 not a silent overwrite, and every value knows its line.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from exchange.catalogue.findings import Findings, Place
+from exchange.catalogue.findings import Findings, Place, shown
 
 Path_ = tuple[str | int, ...]
 _LARGEST = 4 * 1024 * 1024  # bytes; a hand-written file has a hundredth of that
 _DEEPEST = 20
 _NULL = ("", "~", "null")
+_TAGS = (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,31 @@ def read_yaml(folder: Path, path: Path, findings: Findings) -> Document | None:
     text = _text(path, place, findings)
     if text is None:
         return None
+    builder = _Builder(place, findings)
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        value = builder.document(yaml.parse(text, Loader=yaml.CSafeLoader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "unreadable"
-        line = None if mark is None else mark.line + 1
         findings.add(
-            place.at(line=line),
+            place.at(line=None if mark is None else mark.line + 1),
             "yaml",
             f"不是有效的 YAML（{problem}），请检查缩进、引号和冒号",
             f"not valid YAML ({problem}); look at indentation, quotes and colons",
         )
         return None
-    if node is None:
-        findings.add(place, "yaml-empty", "文件是空的，请填写或删除", "the file is empty; fill it in or remove it")
-        return None
-    lines: dict[Path_, int] = {}
-    try:
-        value = _value(node, (), lines, set(), place, findings)
     except _TooClever as error:
         findings.add(
             place.at(line=error.line),
             "yaml-plain",
-            "只接受普通的 YAML：不用别名（&、*）、标签（!），层次不超过 20",
-            "only plain YAML is accepted: no aliases (&, *), no tags (!), at most 20 levels",
+            "只接受普通的 YAML：一个文件一份，不用别名（&、*）、标签（!），层次不超过 20",
+            "only plain YAML is accepted: one document a file, no aliases (&, *), no tags (!), at most 20 levels",
         )
         return None
-    return Document(place.file, value, lines)
+    if value is None:
+        findings.add(place, "yaml-empty", "文件是空的，请填写或删除", "the file is empty; fill it in or remove it")
+        return None
+    return Document(place.file, value, builder.lines)
 
 
 def _text(path: Path, place: Place, findings: Findings) -> str | None:
@@ -75,7 +75,7 @@ def _text(path: Path, place: Place, findings: Findings) -> str | None:
             findings.add(place, "yaml-size", "文件超过 4 MiB，请拆分", "larger than 4 MiB; split it")
             return None
         text = path.read_bytes().decode("utf-8-sig")
-        yaml.reader.Reader(text)
+        yaml.reader.Reader(text)  # refuses control characters
     except (UnicodeDecodeError, yaml.reader.ReaderError):
         findings.add(place, "yaml-utf8", "不是 UTF-8 文本，请另存为 UTF-8", "not UTF-8 text; save it as UTF-8")
         return None
@@ -85,39 +85,66 @@ def _text(path: Path, place: Place, findings: Findings) -> str | None:
     return text
 
 
-class _Loader(yaml.CSafeLoader):
-    """Composes nodes only; what they mean is decided below."""
-
-
 class _TooClever(Exception):
     def __init__(self, line: int) -> None:
         self.line = line
 
 
-def _value(
-    node: yaml.Node, path: Path_, lines: dict[Path_, int], seen: set[int], place: Place, findings: Findings
-) -> object:
-    line = node.start_mark.line + 1
-    if id(node) in seen or len(path) > _DEEPEST or not node.tag.startswith("tag:yaml.org,2002:"):
-        raise _TooClever(line)
-    seen.add(id(node))
-    lines.setdefault(path, line)
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.style is None and node.value.lower() in _NULL else node.value
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(child, (*path, n), lines, seen, place, findings) for n, child in enumerate(node.value)]
-    result: dict[str, object] = {}
-    for name_node, child in node.value:
-        if not isinstance(name_node, yaml.ScalarNode):
-            raise _TooClever(name_node.start_mark.line + 1)
-        name = name_node.value
-        lines[(*path, name)] = name_node.start_mark.line + 1
-        if name in result:
-            findings.add(
-                place.at(line=name_node.start_mark.line + 1),
-                "yaml-repeated",
-                f"“{name}” 写了两次，请保留一个",
-                f"{name!r} is written twice; keep one",
-            )
-        result[name] = _value(child, (*path, name), lines, seen, place, findings)
-    return result
+class _Builder:
+    """From the parser's events to values. Not by way of yaml.compose: libyaml's composer dies on deep nesting."""
+
+    def __init__(self, place: Place, findings: Findings) -> None:
+        self.place = place
+        self.findings = findings
+        self.lines: dict[Path_, int] = {}
+
+    def document(self, events: Iterator[yaml.Event]) -> object:
+        """The only document's value; None when there is none."""
+        value, documents = None, 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise _TooClever(_line(event))
+                value = self._value(next(events), events, ())
+        return value
+
+    def _value(self, event: Any, events: Iterator[yaml.Event], path: Path_) -> object:
+        line = _line(event)
+        clever = isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag not in _TAGS
+        if clever or len(path) > _DEEPEST:
+            raise _TooClever(line)
+        self.lines.setdefault(path, line)
+        if isinstance(event, yaml.ScalarEvent):
+            return None if not event.style and event.value.lower() in _NULL else event.value
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(events, path)
+        return self._mapping(events, path)
+
+    def _sequence(self, events: Iterator[yaml.Event], path: Path_) -> list[object]:
+        values: list[object] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            values.append(self._value(event, events, (*path, len(values))))
+        return values
+
+    def _mapping(self, events: Iterator[yaml.Event], path: Path_) -> dict[str, object]:
+        values: dict[str, object] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            line = _line(event)
+            if not isinstance(event, yaml.ScalarEvent) or event.anchor is not None or event.tag not in _TAGS:
+                raise _TooClever(line)
+            name = event.value
+            if name in values:
+                self.findings.add(
+                    self.place.at(line=line),
+                    "yaml-repeated",
+                    f"{shown(name)} 写了两次，请保留一个",
+                    f"{shown(name)} is written twice; keep one",
+                )
+            self.lines[(*path, name)] = line
+            values[name] = self._value(next(events), events, (*path, name))
+        return values
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1

@@ -12,36 +12,14 @@ from exchange.catalogue.model import Sensitivity, ShareType
 from exchange.catalogue.rules.common import near, once, share_class
 
 EXPRESS_PROHIBITION: Final = ("法律", "行政法规", "国务院决定")
-INDICATORS: Final = frozenset(
-    [
-        "0101",
-        "0102",
-        "0103",
-        "0104",
-        "0105",
-        "0106",
-        "0201",
-        "0202",
-        "0301",
-        "0302",
-        "0303",
-        "0304",
-        "0305",
-        "0401",
-        "0402",
-        "0501",
-        "0502",
-        "0503",
-        "0601",
-        "0602",
-    ]
-)
-FORMATS: Final = {
-    "01": ["doc", "docx", "html", "ofd", "pdf", "ppt", "txt", "wps", "xml", "其他"],
-    "02": ["et", "xls", "xlsx", "csv", "其他"],  # csv is a local extension: the guide predates its use
-    "03": ["access", "db2", "dbase", "dbf", "dm", "kingbasees", "oracle", "sqlserver", "sybase", "mysql", "其他"],
-    "04": ["bmp", "gif", "jpg", "其他"],
-    "05": ["mpg", "rm", "swf", "其他"],
+# GB/T 36344: six dimensions with so many indicators each, numbered 0101 … 0602
+INDICATORS: Final = frozenset(f"{d:02}{n:02}" for d, last in enumerate((6, 2, 5, 2, 3, 2), 1) for n in range(1, last + 1))
+_FORMATS: Final = {
+    "01": "doc docx html ofd pdf ppt txt wps xml 其他",
+    "02": "et xls xlsx csv 其他",  # csv is a local extension: the guide predates its use
+    "03": "access db2 dbase dbf dm kingbasees oracle sqlserver sybase mysql 其他",
+    "04": "bmp gif jpg 其他",
+    "05": "mpg rm swf 其他",
 }
 
 
@@ -115,8 +93,8 @@ def _open(written: Written[ResourceDraft], reading: Reading) -> None:
 
 
 def _format(written: Written[ResourceDraft], reading: Reading) -> None:
-    kinds = FORMATS.get(written.entry.format_category)
-    if kinds is not None and written.entry.format_type.lower() not in kinds:
+    kinds = _FORMATS.get(written.entry.format_category, "").split()
+    if kinds and written.entry.format_type.lower() not in kinds:
         reading.findings.add(
             written.place("format_type"),
             "format-type",
