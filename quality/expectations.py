@@ -76,6 +76,11 @@ def validate(
     return counts
 
 
+def preload() -> None:
+    """Import Great Expectations now, so that processes forked from this one have it."""
+    _library()
+
+
 @cache
 def _library() -> SimpleNamespace:
     """Great Expectations, with the two things it lacks here: a count-only expectation and a dialect that can read DuckDB."""

@@ -4,6 +4,7 @@ Invariant: a push has at most one verdict, and a verdict never changes, except t
 Verdict, push state and event are one transaction; whatever is killed before it is done again with the same result.
 """
 
+import shutil
 from dataclasses import asdict
 
 from sqlalchemy import func, select
@@ -20,7 +21,8 @@ from quality import check as one_pass
 from quality import quarantine, rules
 from quality.check import Counts
 from quality.subject import Subject
-from quality.verdict import VerdictView, decide, rule_count
+from quality.verdict import VerdictView as VerdictView
+from quality.verdict import decide, rule_count
 
 
 def check(house: House, push_id: str, progress: Progress | None = None) -> VerdictView:
@@ -37,6 +39,7 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
             if session.get(VerdictRow, push_id) is not None:
                 return _view(session, push_id)
             session.get_one(Push, push_id).state = "checking"
+        _sweep(house, push_id)
         counts, failed = _judge(house, subject, progress or silent)
         return _decide(house, subject, counts, failed)
 
@@ -52,7 +55,7 @@ def verdict(house: House, push_id: str) -> VerdictView:
 
 
 def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
-    """The pushing department says that a held push is meant as it is: it becomes accepted, and is dispatched again.
+    """The pushing department says that a held push is meant as it is: it becomes accepted.
 
     Raises:
         NotFound: no such push or verdict. AccessRefused: another department. WrongState: it is not held.
@@ -76,9 +79,18 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         found.decision = "accepted"
         found.confirmed_by = caller.person or caller.client_id or caller.department
         push.state = "accepted"
-        push.dispatched_at = None
         _record(session, push, found, confirmed=True)
         return VerdictView.of(found, push)
+
+
+def _sweep(house: House, push_id: str) -> None:
+    """Remove what a killed run left half written."""
+    for folder in ("staging", "quarantine", "gx"):
+        for litter in house.settings.folder(folder).glob(f".{push_id}.*"):
+            if litter.is_dir():
+                shutil.rmtree(litter)
+            else:
+                litter.unlink()
 
 
 def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, dict[str, int]]:

@@ -43,7 +43,7 @@ class Rule:
     @property
     def reason(self) -> str:
         """SQL of the reason in the row-error file."""
-        return self.fault or literal(f"不符合：{self.title}")
+        return self.fault or literal(f"未通过规则「{self.title}」")
 
 
 def compile_rules(resource: Resource, today: date | None = None) -> tuple[Rule, ...]:

@@ -57,7 +57,7 @@ def land_bytes(
 
 def judge(house: House, resource_id: str, drawn: str, *, caller: Caller = POLICE, batch: int = 1) -> VerdictView:
     """Land a drawn table (cells between |, the first line the header) and judge it."""
-    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in drawn.strip().splitlines()]
+    lines = [[cell.strip(" ") for cell in line.split("|")] for line in drawn.strip().splitlines()]
     return gate.check(house, land(house, resource_id, lines[0], lines[1:], caller=caller, batch=batch))
 
 

@@ -1,0 +1,172 @@
+"""The quality report of a push, for people: one self-contained page, 中文 first, English beside it.
+
+Invariant: made of receipts and verdicts only, so it can't hold a value; it loads nothing from anywhere. It can be made
+again at any time, and then shows the newest pushes in its picture.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from sqlalchemy import select
+
+from exchange import catalogue
+from exchange.house import House
+from exchange.intake import pushes
+from exchange.intake.pushes import CHINA
+from exchange.registry.models import Push, Verdict
+from quality import expectations, gate
+from quality.verdict import RuleCount, VerdictView
+
+LAST = 12  # pushes in the picture
+
+INDICATORS = {
+    "0101": ("规范性 · 数据标准", "conformity: data standard"),
+    "0102": ("规范性 · 数据模型", "conformity: data model"),
+    "0103": ("规范性 · 元数据", "conformity: metadata"),
+    "0104": ("规范性 · 业务规则", "conformity: business rules"),
+    "0105": ("规范性 · 权威参考数据", "conformity: reference data"),
+    "0106": ("规范性 · 安全规范", "conformity: security"),
+    "0201": ("完整性 · 数据元素", "completeness: elements"),
+    "0202": ("完整性 · 数据记录", "completeness: records"),
+    "0301": ("准确性 · 内容正确性", "accuracy: content"),
+    "0302": ("准确性 · 格式合规性", "accuracy: format"),
+    "0303": ("准确性 · 数据重复率", "accuracy: duplication"),
+    "0304": ("准确性 · 数据唯一性", "accuracy: uniqueness"),
+    "0305": ("准确性 · 脏数据出现率", "accuracy: dirty data"),
+    "0401": ("一致性 · 相同数据", "consistency: same data"),
+    "0402": ("一致性 · 关联数据", "consistency: related data"),
+    "0501": ("时效性 · 时间段正确性", "timeliness: period"),
+    "0502": ("时效性 · 时间点及时性", "timeliness: moment"),
+    "0503": ("时效性 · 时序性", "timeliness: order"),
+    "0601": ("可访问性 · 可访问", "accessibility: access"),
+    "0602": ("可访问性 · 可用性", "accessibility: availability"),
+}
+DECISIONS = {"accepted": ("接受", "accepted"), "rejected": ("退回", "rejected"), "held": ("待确认", "held")}
+LEVELS = {"block": ("阻断", "block"), "quarantine": ("隔离", "quarantine"), "warn": ("提示", "warn")}
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """A GB/T 36344-2018 indicator: the mean of its rules' share of good rows; None where there are no rows."""
+
+    code: str
+    title: str
+    title_en: str
+    rules: int
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One push in the picture."""
+
+    push_id: str
+    batch: int
+    decision: str
+    received: str
+    rows: int
+    clean: int
+    warned: int
+    quarantined: int
+
+
+def as_dict(house: House, push_id: str) -> dict[str, Any]:
+    """Everything the page says, for machines.
+
+    Raises:
+        NotFound: no such push, or not judged yet.
+    """
+    verdict = gate.verdict(house, push_id)
+    receipt = pushes.get(house, push_id)
+    resource = catalogue.resource_at(house, receipt.resource_id, receipt.resource_version)
+    docs = expectations.data_docs(house, push_id)
+    return {
+        "receipt": receipt.as_dict(),
+        "resource": {"id": resource.id, "code": resource.code, "title": resource.title, "version": resource.version},
+        "verdict": verdict.as_dict(),
+        "indicators": [asdict(indicator) for indicator in indicators(verdict)],
+        "trend": [asdict(point) for point in trend(house, receipt.resource_id)],
+        "data_docs": os.path.relpath(docs, house.settings.folder("reports")) if docs.exists() else None,
+    }
+
+
+def render(house: House, push_id: str) -> Path:
+    """Write the page, at once or not at all; its path.
+
+    Raises:
+        NotFound: no such push, or not judged yet.
+    """
+    facts = as_dict(house, push_id)
+    target = house.settings.folder("reports") / f"{push_id}.html"
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = templates.get_template("report.html.jinja").render(
+        **facts, bars=bars(trend(house, facts["resource"]["id"]), push_id), decisions=DECISIONS, levels=LEVELS
+    )
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft.write_text(page)
+    draft.replace(target)
+    return target
+
+
+def indicators(verdict: VerdictView) -> list[Indicator]:
+    """The push by the indicators of GB/T 36344-2018 that its rules speak for."""
+    groups: dict[str, list[RuleCount]] = {}
+    for rule in verdict.rules:
+        groups.setdefault(rule.indicator, []).append(rule)
+    return [
+        Indicator(
+            code,
+            *INDICATORS[code],
+            len(group),
+            sum(r.passed / verdict.rows for r in group) / len(group) if verdict.rows else None,
+        )
+        for code, group in sorted(groups.items())
+    ]
+
+
+def trend(house: House, resource_id: str, last: int = LAST) -> list[Point]:
+    """The last judged pushes of a resource, the oldest first."""
+    query = (
+        select(Push, Verdict)
+        .join(Verdict, Verdict.push_id == Push.id)
+        .where(Push.resource_id == resource_id)
+        .order_by(Push.received_at.desc(), Push.id.desc())
+        .limit(last)
+    )
+    with house.registry.session() as session:
+        return [_point(push, verdict) for push, verdict in reversed(list(session.execute(query).tuples()))]
+
+
+def bars(points: list[Point], push_id: str) -> list[dict[str, Any]]:
+    """The picture's geometry: a bar of 100 units per push, from the top quarantined, warned, clean."""
+    drawn = []
+    for number, point in enumerate(points):
+        rows = point.rows or 1
+        waiting, warned = 100 * point.quarantined / rows, 100 * point.warned / rows
+        # one bad row in a million is still seen
+        waiting, warned = max(waiting, 1.5 if point.quarantined else 0), max(warned, 1.5 if point.warned else 0)
+        drawn.append(
+            asdict(point)
+            | {
+                "x": 52 + 54 * number,
+                "waiting": round(waiting, 2),
+                "warning": round(warned, 2),
+                "good": round(max(100 - waiting - warned, 0), 2),
+                "share": f"{point.quarantined / rows:.2%}",
+                "this": point.push_id == push_id,
+            }
+        )
+    return drawn
+
+
+def _point(push: Push, verdict: Verdict) -> Point:
+    clean = verdict.rows - verdict.quarantined_rows - verdict.warned_rows
+    received = f"{push.received_at.astimezone(CHINA):%m-%d %H:%M}"
+    return Point(
+        push.id, push.batch, verdict.decision, received, verdict.rows, clean, verdict.warned_rows, verdict.quarantined_rows
+    )
