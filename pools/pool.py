@@ -31,6 +31,7 @@ class PoolCommitView:
 
     push_id: str
     resource_id: str
+    resource_version: int
     batch: int
     snapshot: int
     rows: int
@@ -213,4 +214,6 @@ def _one_at_a_time(session: Session, resource_id: str) -> None:
 
 
 def _view(commit: PoolCommit, push: Push) -> PoolCommitView:
-    return PoolCommitView(push.id, push.resource_id, push.batch, commit.snapshot, commit.rows, commit.committed_at)
+    return PoolCommitView(
+        push.id, push.resource_id, push.resource_version, push.batch, commit.snapshot, commit.rows, commit.committed_at
+    )

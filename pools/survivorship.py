@@ -85,9 +85,14 @@ def candidates(definition: BaseDefinition, source: Source, predicate: str) -> st
     return f"SELECT {columns} FROM {source.relation} WHERE {quoted(source.key_item)} IS NOT NULL AND {predicate}{grouping}"
 
 
-def said_column(field: BaseField, place: int) -> str:
+def said_name(field: BaseField, place: int) -> str:
     """The column that holds what the source at this place says of a field."""
-    return quoted(f"{field.name}:{place}")
+    return f"{field.name}:{place}"
+
+
+def said_column(field: BaseField, place: int) -> str:
+    """The same, quoted."""
+    return quoted(said_name(field, place))
 
 
 def joined(definition: BaseDefinition, sources: list[Source], predicates: list[str]) -> str:
