@@ -1,6 +1,7 @@
 """A small catalogue and parcels for the intake tests. All people are made up."""
 
 import hashlib
+import io
 from pathlib import Path
 
 from exchange import catalogue
@@ -54,6 +55,11 @@ def land(house: House, folder: Path, data: bytes | str, rows: int, batch: int = 
     path = folder / f"parcel-{batch}"
     path.write_bytes(raw)
     return land_file(house, caller, declare(raw, rows, batch), path, "test")
+
+
+def landing_of(house: House, caller: Caller, declaration: Declaration, data: bytes) -> Receipt:
+    """Land bytes held in memory."""
+    return land_file(house, caller, declaration, io.BytesIO(data), "test")
 
 
 def table(house: House, push_id: str, columns: str = "* EXCLUDE (_broken)") -> list[tuple[object, ...]]:

@@ -98,8 +98,8 @@ BAD: list[Bad] = [
     ("a NUL far inside", (TWO * 3000).encode() + b"P\x00", 1, Unreadable, "个字节是控制字符", "is a control character"),
     (
         "neither UTF-8 nor GB18030",
-        TWO.encode() + b"P3,\xff\xff,,\n",
-        3,
+        b"person_id,name\nP3,\xff\xff\n",
+        1,
         Unreadable,
         "既不是 UTF-8（第 19 个字节处不符），也不是 GB18030（第 19 个字节",
         "neither UTF-8",

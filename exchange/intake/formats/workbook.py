@@ -18,6 +18,8 @@ from exchange.errors import EmptyParcel, Truncated, Unreadable
 from exchange.intake.formats import header
 from exchange.intake.formats.format import Shape, copy_rows, select_items
 
+MOST_UNPACKED = 2 << 30  # a full sheet (1,048,576 rows) of a dozen columns is under 1 GiB; its reader holds it in memory
+
 
 class Workbook:
     """See the module."""
@@ -50,6 +52,7 @@ def _refuse_cut(plain: BinaryIO) -> None:
     try:
         with zipfile.ZipFile(plain) as archive:
             names = archive.namelist()
+            _refuse_bomb(sum(member.file_size for member in archive.infolist()))
             damaged = archive.testzip()
     except zlib.error:
         raise _damaged() from None
@@ -67,6 +70,14 @@ def _refuse_cut(plain: BinaryIO) -> None:
         )
     if damaged is not None:
         raise _damaged()
+
+
+def _refuse_bomb(unpacked: int) -> None:
+    if unpacked > MOST_UNPACKED:
+        raise Unreadable(
+            f"XLSX 文件解压后有 {unpacked} 字节，超过 {MOST_UNPACKED} 字节；请改用 CSV",
+            f"the XLSX file unpacks to {unpacked} bytes, more than {MOST_UNPACKED}; use CSV instead",
+        )
 
 
 def _damaged() -> Unreadable:

@@ -1,0 +1,201 @@
+"""Push over HTTP: the body is the file itself, everything said about it stands in headers.
+
+One idea: the door streams and translates; `landing` decides. Invariant: memory per push is bounded by one piece, and
+whatever can be refused without the body is refused before it is read.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from api.deps import ThisCaller, ThisHouse
+from exchange.callers import Caller
+from exchange.errors import AccessRefused, ExchangeError, NotFound, ParcelRefused, Truncated, UnsafeName
+from exchange.house import House
+from exchange.intake import landing, pushes
+from exchange.intake.parcel import Declaration, parse_digest
+from exchange.intake.pushes import Receipt
+from quality import gate, quarantine
+
+router = APIRouter(tags=["推送 push"])
+
+DOOR = "http"
+_PIECE = 1 << 20  # bytes gathered before a thread is asked to digest and seal them
+_DRAINED = 8 << 20  # of a refused body: enough for most clients to have sent it and listen for the answer
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_HEADERS = (
+    ("X-Batch", "批次号，1 起，同号即同一份数据 / batch number", True),
+    ("X-Mode", "full（全量）", False),
+    ("X-Rows", "数据行数，不含列名行 / data rows without the header", True),
+    ("X-Digest", "sm3=<hex> 或 sha256=<hex>，按发送的字节计算 / of the bytes as sent", True),
+    ("X-Filename", "文件名，百分号编码 UTF-8 / percent-encoded file name", False),
+)
+_DOCUMENTED: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "header", "required": needed, "description": text, "schema": {"type": "string"}}
+        for name, text, needed in _HEADERS
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
+
+
+@router.post("/v1/resources/{resource_id}/pushes", status_code=201, openapi_extra=_DOCUMENTED)
+async def push(resource_id: str, request: Request, house: ThisHouse, caller: ThisCaller) -> Response:
+    """推送一个文件 / push a file: CSV or XLSX as the body. 201 with a receipt; 200 when this parcel came before."""
+    try:
+        declaration = await run_in_threadpool(_declared, house, caller, resource_id, request)
+        one = await run_in_threadpool(landing.begin, house, caller, declaration, length=_length(request), door=DOOR)
+    except ExchangeError:
+        await _drain(request, _DRAINED)
+        raise
+    try:
+        if one.existing is None:
+            await _stream(one, request)
+        else:
+            await _drain(request, house.settings.max_parcel)
+        receipt = await run_in_threadpool(one.finish)
+    except ClientDisconnect:
+        raise await run_in_threadpool(_hung_up, house, caller, declaration) from None
+    except ParcelRefused:
+        await _drain(request, _DRAINED)
+        raise
+    finally:
+        await run_in_threadpool(one.abandon)
+    return JSONResponse(receipt.as_dict(), 201 if one.fresh else 200, {"Location": f"/v1/pushes/{receipt.id}"})
+
+
+@router.get("/v1/pushes")
+def list_pushes(
+    house: ThisHouse,
+    caller: ThisCaller,
+    resource: Annotated[str | None, Query(max_length=63, pattern=landing.SLUG.pattern)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> JSONResponse:
+    """本部门的推送，新的在前 / your department's pushes, newest first."""
+    found = pushes.list_pushes(house, department=caller.department, resource=resource, limit=limit)
+    return JSONResponse([receipt.as_dict() for receipt in found])
+
+
+@router.get("/v1/pushes/{push_id}")
+def read_push(push_id: str, house: ThisHouse, caller: ThisCaller) -> JSONResponse:
+    """回执与质检结论 / receipt and verdict; `verdict` is null until the gate has spoken."""
+    receipt = _own(house, caller, push_id)
+    try:
+        verdict: dict[str, Any] | None = gate.verdict(house, push_id).as_dict()
+    except NotFound:
+        verdict = None
+    return JSONResponse(receipt.as_dict() | {"verdict": verdict})
+
+
+@router.get("/v1/pushes/{push_id}/row-errors")
+def read_row_errors(push_id: str, house: ThisHouse, caller: ThisCaller) -> Response:
+    """错误行文件（CSV，含被拒的原值）/ the row-error file. For the pushing department only; every fetch is recorded."""
+    data = quarantine.row_errors(house, caller, push_id)
+    name = quote(f"{push_id}-错误行.csv")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", "Cache-Control": "no-store"}
+    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _declared(house: House, caller: Caller, resource_id: str, request: Request) -> Declaration:
+    """What the headers say.
+
+    Raises:
+        ParcelRefused, UnsafeName: missing or without form; recorded like every refusal.
+    """
+    try:
+        headers = request.headers
+        algorithm, digest = parse_digest(headers.get("x-digest", ""))
+        return Declaration(
+            resource_id=resource_id,
+            batch=_number(request, "X-Batch"),
+            mode=headers.get("x-mode", "full"),  # type: ignore[arg-type]  # Declaration checks it
+            rows=_number(request, "X-Rows"),
+            algorithm=algorithm,
+            digest=digest,
+            filename=_filename(headers.get("x-filename")),
+        )
+    except ParcelRefused as error:
+        landing.record_refusal(house, caller, resource_id, error, door=DOOR)
+        raise
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.headers.get(name, "").strip()
+    if not _NUMBER.fullmatch(text):
+        raise ParcelRefused(f"请求头 {name} 应为整数", f"the header {name} must be a whole number", header=name)
+    return int(text)
+
+
+def _filename(encoded: str | None) -> str | None:
+    if encoded is None:
+        return None
+    try:
+        return unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        raise UnsafeName(
+            "请求头 X-Filename 应为百分号编码的 UTF-8", "the header X-Filename must be percent-encoded UTF-8"
+        ) from None
+
+
+def _length(request: Request) -> int | None:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+async def _stream(one: landing.Landing, request: Request) -> None:
+    async for piece in _pieces(request):
+        await run_in_threadpool(one.write, piece)
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    gathered = bytearray()
+    async for chunk in request.stream():
+        gathered += chunk
+        if len(gathered) >= _PIECE:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
+
+
+async def _drain(request: Request, most: int) -> None:
+    """Read on for a while, so that a client which is still sending gets to the answer instead of a broken pipe.
+
+    A client that asked first (Expect: 100-continue) has sent nothing and is not asked to.
+    """
+    if request.headers.get("expect", "").lower() == "100-continue":
+        return
+    try:
+        async for chunk in request.stream():
+            most -= len(chunk)
+            if most < 0:
+                return
+    except (ClientDisconnect, RuntimeError):  # gone, or already read to the end
+        return
+
+
+def _hung_up(house: House, caller: Caller, declaration: Declaration) -> Truncated:
+    error = Truncated(
+        "连接在文件传完之前中断，什么都没有改变；请用同一批次号重新推送",
+        "the connection ended before the file did; nothing changed. Push again under the same batch number",
+    )
+    landing.record_refusal(house, caller, declaration.resource_id, error, batch=declaration.batch, door=DOOR)
+    return error
+
+
+def _own(house: House, caller: Caller, push_id: str) -> Receipt:
+    receipt = pushes.get(house, push_id)
+    if receipt.department != caller.department:
+        raise AccessRefused(
+            "回执只给推送它的部门", "a receipt is for the department that pushed", reason="other-department"
+        )
+    return receipt
