@@ -4,6 +4,7 @@ Invariant: a user's mistake never ends in a traceback; the exit code says what k
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ EXIT_CODES: dict[type[errors.ExchangeError], int] = {
     errors.Unavailable: 9,
     errors.ExchangeError: 1,
 }
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 REJECTED, HELD = 10, 11  # `push --wait` and `process`: the gate's word as an exit code
 
 
@@ -67,7 +69,7 @@ def show(data: object, as_json: bool) -> None:
         sys.stdout.write(
             json.dumps(data, ensure_ascii=False, default=str, indent=None if isinstance(data, list) else 2) + "\n"
         )
-    elif isinstance(data, list):
+    elif isinstance(data, list | tuple):
         out.print(_table(data) if data else "（无 / none）")
     elif isinstance(data, dict):
         out.print(_lines(data))
@@ -89,20 +91,27 @@ def _lines(data: dict[str, Any]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in data.items():
-        table.add_row(
-            name, _table(value) if isinstance(value, list) and value and isinstance(value[0], dict) else _cell(value)
-        )
+        table.add_row(name, _inner(value))
     return table
 
 
+def _inner(value: object) -> Table | str:
+    rows = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], dict)
+    return _table(value) if rows else _cell(value)  # type: ignore[arg-type]
+
+
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value in ((), [], {}, ""):
         return "-"
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return value[:19].replace("T", " ")
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, dict | list):
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 

@@ -1,6 +1,6 @@
 """基础库: build and explain."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,4 +33,18 @@ def explain(
     from pools.explain import explain as explained
 
     with mistakes_explained(as_json), opened() as house:
-        show(explained(house, base, key, field).as_dict(), as_json)
+        found = explained(house, base, key, field).as_dict()
+    show(found if as_json else [_line(part) for part in found["fields"]], as_json)
+
+
+def _line(part: dict[str, Any]) -> dict[str, Any]:
+    """One field for a reader: who says it since when, and who says otherwise."""
+    source, others = part["source"] or {}, part["others"]
+    return {
+        "字段 field": f"{part['title']} {part['field']}",
+        "值 value": part["value"],
+        "来源 source": source and f"{source['provider']} {source['resource']}",
+        "批次 batch": source.get("batch"),
+        "自批次 since": source.get("since_batch"),
+        "其他说法 others": "\n".join(f"{other['provider']}: {other['value']}" for other in others if other["differs"]),
+    }

@@ -10,6 +10,7 @@ from exchange import access_log
 
 app = typer.Typer(no_args_is_help=True, help="留痕 / the access log")
 BROKEN = 12
+_SHOWN = ("at", "department", "client", "person", "purpose", "target", "fields", "decision")
 
 
 @app.command("who-saw")
@@ -18,7 +19,8 @@ def who_saw(
 ) -> None:
     """谁查过此人或此单位 / who asked about this subject; asking is itself recorded"""
     with mistakes_explained(as_json), opened() as house:
-        show(access_log.who_saw(house, key, operator()), as_json)
+        found = access_log.who_saw(house, key, operator())
+        show(found if as_json else [{name: entry[name] for name in _SHOWN} for entry in found], as_json)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,7 +69,7 @@ def _confirm(declaration: Declaration) -> None:
         raise ParcelRefused("已取消，未推送", "cancelled; nothing was pushed")
 
 
-def _verdict_of(house: House, push_id: str, timeout: int) -> dict[str, object]:
+def _verdict_of(house: House, push_id: str, timeout: int) -> dict[str, Any]:
     """Wait until the clock has judged the push.
 
     Raises:
@@ -89,12 +89,36 @@ def _verdict_of(house: House, push_id: str, timeout: int) -> dict[str, object]:
     )
 
 
-def _show_verdict(verdict: dict[str, object], as_json: bool) -> None:
-    show(verdict, as_json)
+_DECISIONS = {"accepted": "通过 accepted", "rejected": "退回 rejected", "held": "挂起待确认 held for confirmation"}
+
+
+def _show_verdict(verdict: dict[str, Any], as_json: bool) -> None:
+    show(verdict if as_json else _for_people(verdict), as_json)
     if verdict["decision"] == "rejected":
         raise typer.Exit(REJECTED)
     if verdict["decision"] == "held":
         raise typer.Exit(HELD)
+
+
+def _for_people(verdict: dict[str, Any]) -> dict[str, Any]:
+    """The verdict without what went well: the decision, why, how many rows, and the rules that failed."""
+    failed = [
+        {"规则 rule": f"{rule['title']} / {rule['title_en']}", "级别 level": rule["level"], "行 rows": rule["failed"]}
+        for rule in verdict["rules"]
+        if rule["failed"]
+    ]
+    return {
+        "结论 verdict": _DECISIONS[verdict["decision"]],
+        "原因 reasons": "\n".join(f"{reason['zh']}\n{reason['en']}" for reason in verdict["reasons"]) or None,
+        "回执 receipt": verdict["push_id"],
+        "行数 rows": f"{verdict['rows']:,}",
+        "接受 accepted": f"{verdict['accepted_rows']:,}",
+        "隔离 quarantined": f"{verdict['quarantined_rows']:,}",
+        "提醒 warned": f"{verdict['warned_rows']:,}",
+        "规范化 normalised": f"{verdict['normalised_values']:,}",
+        "未收列 unknown columns": verdict["unknown_columns"],
+        "未通过的规则 failed rules": failed,
+    }
 
 
 def list_pushes(

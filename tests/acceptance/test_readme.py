@@ -60,7 +60,7 @@ def test_the_worked_example_of_readme(shell: dict[str, str], tmp_path: Path) -> 
     assert verified["whole"] is True
 
     errors = tmp_path / "errors.csv"
-    run(f"exchange row-errors {push['push']} --to {errors}", shell)
+    run(f"exchange row-errors {push['push_id']} --to {errors}", shell)
     assert "914403001922038217" in errors.read_text("utf-8-sig")
 
 
