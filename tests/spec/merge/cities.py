@@ -47,14 +47,14 @@ class EngineCity:
         given.pooled(self.house, self.resources[resource], self.batches, rows)
 
     def build(self) -> None:
-        assert merge.build(self.house, self.definition.id) is not None
+        merge.build(self.house, self.definition.id)
 
     def base(self) -> list[Row]:
         found = []
         for row in self._rows(merge.table(self.definition.id), self.definition.key):
             shown = {"key": row[self.definition.key]}
             for field in self.definition.fields:
-                place = row[pointer(field)]
+                place = row[pointer(field.name)]
                 shown[field.name] = _text(row[field.name])
                 shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
             found.append(shown | {"closed": "yes" if row["_closed"] else None})
