@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from exchange.errors import NotFound, Unavailable, WrongState
 from exchange.house import House
-from exchange.registry.models import PoolCommit, Push, Verdict
+from exchange.registry.models import Push, Verdict
 from infra.airflow import Client
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ class Courier:
         self._client = client
         self._snapshot = house.settings.root / "catalogue.json"
         self._read: float | None = None  # the catalogue Airflow was last told about
-        self._confirmed: set[str] = set()
         self._asked = -REREAD
 
     def carry(self) -> int:
@@ -43,12 +42,7 @@ class Courier:
             Unavailable: Airflow does not answer; what was not carried still waits.
         """
         self._tell_of_a_new_catalogue()
-        started = sum(self._dispatch(push, resource) for push, resource in self._waiting())
-        for push, resource in self._confirmed_by_hand():
-            self._client.trigger(f"push_{resource}", f"{push}.confirmed", {"push_id": push})
-            self._confirmed.add(push)
-            started += 1
-        return started
+        return sum(self._dispatch(*waiting) for waiting in self._waiting())
 
     def work(self, stop: threading.Event) -> None:
         """Carry until told to stop; Airflow being away is only worth a line, and patience."""
@@ -64,27 +58,22 @@ class Courier:
                 log.exception("the courier stumbled: %s", type(error).__name__)
                 pause = PATIENCE
 
-    def _waiting(self) -> list[tuple[str, str]]:
-        query = select(Push.id, Push.resource_id).where(Push.dispatched_at.is_(None)).order_by(Push.received_at)
-        with self._house.registry.session() as session:
-            return [(push, resource) for push, resource in session.execute(query.limit(AT_ONCE))]
-
-    def _confirmed_by_hand(self) -> list[tuple[str, str]]:
-        """Held pushes that somebody has confirmed since: their first run ended without pooling them."""
+    def _waiting(self) -> list[tuple[str, str, str]]:
+        """Push, resource and run id. A push that was held and then confirmed goes a second time, under a second id."""
         query = (
-            select(Push.id, Push.resource_id)
-            .join(Verdict, Verdict.push_id == Push.id)
-            .outerjoin(PoolCommit, PoolCommit.push_id == Push.id)
-            .where(Push.state == "accepted", Verdict.confirmed_by.is_not(None), PoolCommit.push_id.is_(None))
-            .where(Push.dispatched_at.is_not(None))
+            select(Push.id, Push.resource_id, Verdict.confirmed_by)
+            .outerjoin(Verdict, Verdict.push_id == Push.id)
+            .where(Push.dispatched_at.is_(None))
+            .order_by(Push.received_at, Push.batch)
+            .limit(AT_ONCE)
         )
         with self._house.registry.session() as session:
-            found = [(push, resource) for push, resource in session.execute(query)]
-        return [each for each in found if each[0] not in self._confirmed]
+            found = session.execute(query).all()
+        return [(push, resource, f"{push}.confirmed" if by else push) for push, resource, by in found]
 
-    def _dispatch(self, push: str, resource: str) -> bool:
+    def _dispatch(self, push: str, resource: str, run: str) -> bool:
         try:
-            started = self._client.trigger(f"push_{resource}", push, {"push_id": push})
+            started = self._client.trigger(f"push_{resource}", run, {"push_id": push})
         except (NotFound, WrongState) as error:
             self._ask_to_read_again()  # newer than the catalogue Airflow has read; a later look finds the DAG
             log.info("%s: %s", push, error.en)

@@ -182,6 +182,7 @@ def services(settings: Settings) -> Iterator[Services]:
     house = House.open(settings)
     stop = threading.Event()
     client = airflow.Client(settings, seal)
+    logged = _log_to(kept.log_of("up"))
     courier = threading.Thread(target=Courier(house, client).work, args=(stop,), name="courier")
     try:
         if settings.database_url is None:
@@ -197,6 +198,19 @@ def services(settings: Settings) -> Iterator[Services]:
             courier.join()
         with client:
             house.registry.close()
+        logging.getLogger("infra").removeHandler(logged)
+        logged.close()
+
+
+def _log_to(path: Path) -> logging.Handler:
+    """What the courier and we ourselves have to say goes to a file: the terminal is for what the operator asked."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    ours = logging.getLogger("infra")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    return handler
 
 
 def wait_until_ready(kept: Services, seal: Seal, watch: Callable[[str], object] = str) -> None:

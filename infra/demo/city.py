@@ -124,6 +124,14 @@ class Parcel:
         """Rows planted for an effect; one row never carries two that are to be quarantined."""
         return sum(p.rows for p in self.planted if p.effect == effect)
 
+    def rows_per_rule(self) -> dict[str, int]:
+        """Rows each rule must find."""
+        found: dict[str, int] = {}
+        for each in self.planted:
+            if each.rule is not None:
+                found[each.rule] = found.get(each.rule, 0) + each.rows
+        return found
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -625,6 +633,21 @@ class City:
             conflicts |= self._conflicts(base, field)
         return Expected(rows, rows - opened, conflicts)
 
+    def people(self) -> dict[str, dict[str, str | bool | None]]:
+        """A few residents and what the population base must say of them: newly named, dead, and neither."""
+        (home,), (wed,), (dead,) = (self.accepted(name) for name in ("police_household", "civil_marriage", "health_death"))
+        rows = self.engine.execute(
+            f"""WITH known AS (
+                SELECT h.id_number, h.name, h.sex_code, coalesce(m.marital_code, h.marital_code) AS marital_code,
+                    CASE WHEN d.death_flag = '是' THEN true END AS death_flag,
+                    CASE WHEN h.name <> p.name THEN 'renamed' WHEN d.id_number IS NOT NULL THEN 'dead' ELSE 'plain' END AS why
+                FROM ({_good(home)}) h JOIN person p ON p.i = h._n
+                LEFT JOIN ({_good(wed)}) m ON m.id_number = h.id_number LEFT JOIN ({_good(dead)}) d ON d.id_number = h.id_number)
+            SELECT DISTINCT ON (why) * EXCLUDE (why) FROM known ORDER BY why DESC, id_number"""
+        ).fetchall()
+        names = ("name", "sex_code", "marital_code", "death_flag")
+        return {key: dict(zip(names, values, strict=True)) for key, *values in rows}
+
     def _conflicts(self, base: BaseEntry, field: BaseField) -> dict[tuple[str, str], int]:
         """Per losing source: keys where it says something else than the highest source that says anything."""
         key_of = {origin.resource: origin.item for origin in base.key_sources}
@@ -695,7 +718,9 @@ def _sent(sheet: Sheet) -> str:
         cases.append(f"WHEN _dice >= {below} AND _dice < {below + mess.share} AND {mess.where} THEN '{mess.kind}'")
         below += mess.share
     kind = f"CASE {' '.join(cases)} END" if cases else "NULL::VARCHAR"
-    columns = ", ".join(f"{_as_sent(sheet, name)} AS sent_{name}, {name}" for name, _ in sheet.items)
+    columns = ", ".join(
+        f"{_as_sent(sheet, name)} AS sent_{name}, {_as_known(sheet, name)} AS {name}" for name, _ in sheet.items
+    )
     table = f"sent_{sheet.name}"
     return f"""
         CREATE OR REPLACE TABLE {table} AS
@@ -707,7 +732,16 @@ def _sent(sheet: Sheet) -> str:
 
 
 def _as_sent(sheet: Sheet, name: str) -> str:
-    cases = " ".join(f"WHEN '{mess.kind}' THEN {mess.sent}" for mess in sheet.messes if mess.item == name)
+    return _changed(name, [mess for mess in sheet.messes if mess.item == name])
+
+
+def _as_known(sheet: Sheet, name: str) -> str:
+    """What a pool holds: a value that is only warned about is taken as it came."""
+    return _changed(name, [mess for mess in sheet.messes if mess.item == name and mess.effect == "warn"])
+
+
+def _changed(name: str, messes: list[Mess]) -> str:
+    cases = " ".join(f"WHEN '{mess.kind}' THEN {mess.sent}" for mess in messes)
     return f"CASE _kind {cases} ELSE {name} END" if cases else name
 
 

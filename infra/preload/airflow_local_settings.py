@@ -5,6 +5,8 @@ Expectations takes seconds to import; a forked worker inherits it, and shares it
 """
 
 import pools.way  # noqa: F401
-import quality.expectations  # noqa: F401
+from quality.expectations import _library as judging_library
+
+judging_library()
 
 __all__: list[str] = []

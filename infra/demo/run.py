@@ -1,0 +1,522 @@
+"""The demo: a generated city goes the whole way through the real doors, and what was seen is held against what was sent.
+
+Invariant: nothing here knows a shorter way. Departments push over HTTP with client credentials, Airflow runs the
+pipelines, a consumer asks over HTTP; the house itself is only opened for what an operator does at the machine (catalogue,
+clients, grants) and for looking at the outcome. Every figure in the summary was counted on both sides.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from exchange import access_log, catalogue, clients, grants
+from exchange.catalogue.model import BaseDefinition, Level
+from exchange.errors import SettingError, Unavailable
+from exchange.house import House
+from exchange.registry.models import AccessRecord, ServingIndex
+from exchange.seal import Seal, new_digest
+from exchange.settings import Settings
+from infra import airflow, postgres
+from infra.demo.city import City, Parcel, scale_of
+from infra.up import Services, Stopped, api_address, prepare_house, services, told_to_stop, wait_until_ready, with_ports
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+CONSUMER = "fund"  # the housing fund centre looks people up before it pays out
+PURPOSE = "办理住房公积金提取"
+ASKED = ("name", "sex_code", "marital_code", "death_flag")
+MASKED = "sex_code"  # granted, but not in the clear
+NOT_GRANTED = "household_address"
+PERSON = "演示经办员"
+FINAL = ("pooled", "rejected", "held")
+
+console = Console(highlight=False)
+
+
+@dataclass
+class Findings:
+    """What was compared, and how long each step took."""
+
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    pushes: list[dict[str, Any]] = field(default_factory=list)
+    bases: list[dict[str, Any]] = field(default_factory=list)
+
+    def compare(self, what: str, expected: object, seen: object) -> None:
+        """One line of the summary; both sides are kept."""
+        self.checks.append({"what": what, "expected": expected, "seen": seen, "ok": expected == seen})
+
+    @property
+    def good(self) -> bool:
+        return bool(self.checks) and all(check["ok"] for check in self.checks)
+
+    @contextmanager
+    def step(self, zh: str, en: str) -> Iterator[None]:
+        """Say what is going on, and keep how long it took, in seconds."""
+        started = time.monotonic()
+        with console.status(f"{zh} / {en} …"):
+            yield
+        took = round(time.monotonic() - started, 2)
+        self.steps.append({"step": en, "seconds": took})
+        console.print(f"[green]✓[/] {took:7.1f} s  {zh} [dim]/ {en}[/]")
+
+
+@dataclass
+class Department:
+    """A department's system: a client id, its secret, and the door."""
+
+    code: str
+    name: str
+    client_id: str
+    secret: str
+    http: httpx.Client
+
+    def token(self) -> str:
+        """A fresh token, as any system would get one."""
+        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.secret}
+        return str(_expect(self.http.post("/oauth/token", data=form), 200).json()["access_token"])
+
+    def push(self, parcel: Parcel) -> dict[str, Any]:
+        """Hand a parcel over; the receipt."""
+        algorithm = "sm3" if parcel.batch == 1 else "sha256"
+        headers = self._bearer() | {
+            "X-Batch": str(parcel.batch),
+            "X-Mode": "full",
+            "X-Rows": str(parcel.rows),
+            "X-Digest": f"{algorithm}={_digest(parcel.path, algorithm)}",
+            "X-Filename": quote(parcel.path.name),
+            "Content-Length": str(parcel.path.stat().st_size),
+        }
+        with parcel.path.open("rb") as body:
+            url = f"/v1/resources/{parcel.resource}/pushes"
+            answer = self.http.post(url, content=iter(lambda: body.read(1 << 20), b""), headers=headers)
+        return dict(_expect(answer, 200, 201).json())
+
+    def look(self, push_id: str) -> dict[str, Any]:
+        """The receipt and, once there is one, the verdict."""
+        return dict(_expect(self.http.get(f"/v1/pushes/{push_id}", headers=self._bearer()), 200).json())
+
+    def row_errors(self, push_id: str) -> str:
+        """The file of quarantined rows, which only this department may fetch."""
+        answer = self.http.get(f"/v1/pushes/{push_id}/row-errors", headers=self._bearer())
+        return _expect(answer, 200).content.decode("utf-8-sig")
+
+    def query(self, target: str, keys: Sequence[str], fields: Sequence[str]) -> httpx.Response:
+        """Ask for records by key."""
+        body = {"keys": list(keys), "fields": list(fields), "purpose": PURPOSE, "person": PERSON}
+        return self.http.post(f"/v1/query/{target}", json=body, headers=self._bearer())
+
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token()}"}
+
+
+def run(settings: Settings, once: bool, scale: str) -> int:
+    """The demo. Exit code 0 when everything was as expected, 1 when not; without `once` it serves until Ctrl-C first.
+
+    Raises:
+        SettingError: this data folder holds something else, or the scale is no number.
+        Unavailable: a part did not start, or a step did not end.
+    """
+    residents = _residents(scale)
+    settings = with_ports(settings)
+    _only_ours(settings, residents)
+    findings = Findings()
+    started = time.monotonic()
+    code = 1
+    with suppress(Stopped), told_to_stop():
+        seal = Seal.create(settings.key_folder)
+        with postgres.running(settings, seal):
+            with findings.step("建库建密钥", "databases and keys"):
+                prepare_house(settings)
+            house = House.open(settings)
+            try:
+                code = _Demo(settings, house, findings, residents).go(once, started)
+            finally:
+                house.registry.close()
+    return code
+
+
+class _Demo:
+    def __init__(self, settings: Settings, house: House, findings: Findings, residents: int) -> None:
+        self.settings = settings
+        self.house = house
+        self.findings = findings
+        self.residents = residents
+        self.patience = max(300.0, residents / 400)  # seconds one wait may take
+        self.departments: dict[str, Department] = {}
+        self.http = httpx.Client(base_url=api_address(settings), timeout=600, trust_env=False)
+        self.receipts: dict[str, dict[str, Any]] = {}
+        self.parcels: list[Parcel] = []
+        self.example = ""
+        self.records = 0  # evidence this demo must have left behind
+
+    def go(self, once: bool, started: float) -> int:
+        """Every step, in the order of the way of the data."""
+        step, findings = self.findings.step, self.findings
+        with ThreadPoolExecutor(1) as aside, step("升级 Airflow 元数据库、载入目录", "Airflow's metadata, the catalogue"):
+            migrating = aside.submit(airflow.migrate, self.settings)
+            catalogue.load(self.house, CATALOGUE)
+            self._admit_departments()
+            migrating.result()
+        before = self._evidence()
+        with services(self.settings) as kept, self.http:
+            with step(f"生成城市（{self.residents:,} 居民），启动全部服务", "the city; everything started"):
+                city = City(self.settings.root / "demo", self.residents)
+                months = [[s for s in city.sheets if s.batch == month] for month in (1, 2)]
+                self.parcels = [city.parcel(sheet) for sheet in months[0]]
+                wait_until_ready(kept, self.house.seal)
+            with step("第一批推送：八个部门经 HTTP 推送", "first batches, over HTTP"):
+                self._push(self.parcels)
+            with step("质检、入池、合并基础库（Airflow）", "check, pool, merge, by Airflow"):
+                self._wait(kept, self._through)
+                self._wait(kept, self._settled)
+            with step("第二批：一批更新、一批被拒、一批待确认", "second batches: one newer, one rejected, one held"):
+                later = [city.parcel(sheet) for sheet in months[1]]
+                self.parcels += later
+                self._push(later)
+                self._wait(kept, self._through)
+                self._wait(kept, self._settled)
+            with step("查询、拒绝、取问题行", "a consumer asks, and is refused once"):
+                self._ask(city)
+            with step("核对日志与全部数字", "the log, and every figure"):
+                self._compare(city)
+                found = access_log.verify(self.house)
+                findings.compare("日志完整 the log is whole", True, found.whole)
+                findings.compare("日志条数 records of evidence", self.records, self._evidence() - before)
+            city.close()
+            self._write(time.monotonic() - started)
+            self._summary(time.monotonic() - started)
+            if not once:
+                self._serve(kept)
+        return 0 if findings.good else 1
+
+    # ── an operator at the machine ───────────────────────────────────────────────────────────────────────────────────
+
+    def _admit_departments(self) -> None:
+        known = catalogue.current(self.house)
+        prefix = {resource.department: resource.id.split("_")[0] for resource in known.resources}
+        for department in known.departments:
+            client_id, secret = clients.create(self.house, department.code, "演示系统")
+            name = prefix[department.code]
+            self.departments[name] = Department(department.code, department.name, client_id, secret, self.http)
+        today = date.today()  # noqa: DTZ011 - a grant's days are the calendar's where the demo runs
+        grants.give(
+            self.house,
+            self.departments[CONSUMER].code,
+            "base:population",
+            ASKED,
+            ("query",),
+            PURPOSE,
+            "《住房公积金管理条例》第二十四条",
+            today - timedelta(days=1),
+            today + timedelta(days=365),
+            unmasked=[name for name in ASKED if name != MASKED],
+        )
+
+    def _evidence(self) -> int:
+        with self.house.registry.session() as session:
+            return session.query(AccessRecord).count()
+
+    # ── departments ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _owner(self, resource: str) -> Department:
+        return self.departments[resource.split("_")[0]]
+
+    def _push(self, parcels: Sequence[Parcel]) -> None:
+        """Departments push side by side; each its own parcels one after the other."""
+        by_owner: dict[str, list[Parcel]] = {}
+        for parcel in parcels:
+            by_owner.setdefault(parcel.resource.split("_")[0], []).append(parcel)
+
+        def hand_over(theirs: list[Parcel]) -> list[tuple[Parcel, dict[str, Any], float]]:
+            done = []
+            for parcel in theirs:
+                started = time.monotonic()
+                receipt = self._owner(parcel.resource).push(parcel)
+                done.append((parcel, receipt, time.monotonic() - started))
+            return done
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in pool.map(hand_over, by_owner.values()):
+                for parcel, receipt, seconds in done:
+                    self.records += 1  # the token
+                    self.receipts[_name(parcel)] = receipt
+                    self.findings.pushes.append(
+                        {
+                            "resource": parcel.resource,
+                            "batch": parcel.batch,
+                            "push": receipt["id"],
+                            "rows": parcel.rows,
+                            "bytes": receipt["bytes"],
+                            "upload_seconds": round(seconds, 2),
+                        }
+                    )
+
+    # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _wait(self, kept: Services, done: Callable[[airflow.Client], list[str]]) -> None:
+        """Until nothing is left to wait for; a run that failed ends the wait at once."""
+        until = time.monotonic() + self.patience
+        with airflow.Client(self.settings, self.house.seal) as client:
+            while waiting := done(client):
+                failed = client.runs("~", states=["failed"])
+                if failed or time.monotonic() > until:
+                    what = ", ".join(f"{run['dag_id']} {run['dag_run_id']}" for run in failed) or ", ".join(waiting)
+                    raise Unavailable(
+                        f"流程没有走完：{what}。日志在 {self.settings.root / 'logs'}",
+                        f"the pipelines did not end: {what}; logs are in {self.settings.root / 'logs'}",
+                    )
+                kept.tend()
+                time.sleep(0.5)
+
+    def _through(self, client: airflow.Client) -> list[str]:
+        """Pushes whose run is not over."""
+        active = {run["dag_run_id"] for run in client.runs("~", states=["queued", "running"])}
+        states = self._states()
+        return [
+            name for name, receipt in self.receipts.items() if states[receipt["id"]] not in FINAL or receipt["id"] in active
+        ]
+
+    def _states(self) -> dict[str, str]:
+        from exchange.intake import pushes
+
+        return {receipt.id: receipt.state for receipt in pushes.list_pushes(self.house, limit=1000)}
+
+    def _settled(self, _: airflow.Client) -> list[str]:
+        """Bases that are not yet built from the newest pools, or not yet served."""
+        return [base.id for base in catalogue.current(self.house).bases if not self._served(base)]
+
+    def _served(self, base: BaseDefinition) -> bool:
+        from pools import merge
+
+        with self.house.registry.session() as session:
+            newest = {name: facts["push"] for name, facts in merge.newest_inputs(session, base).items()}
+            built = merge.last_build(session, base.id)
+            if built is None or {name: facts["push"] for name, facts in built.inputs.items()} != newest:
+                return False
+            return session.scalar(select(ServingIndex.version).where(ServingIndex.target == f"base:{base.id}")) == built.id
+
+    # ── the consumer ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, city: City) -> None:
+        """Three people who are there, one who is not, and one field that nobody granted."""
+        asking, compare = self.departments[CONSUMER], self.findings.compare
+        known = city.people()
+        self.example = next(iter(known))
+        nobody = "11010519491231002X"  # the standard's own example
+        answer = _expect(asking.query("base/population", [*known, nobody], ASKED), 200).json()
+        self.records += 1 + 4
+        seen = {record["key"]: record.get("values") for record in answer["records"]}
+        told = {key: person | {MASKED: "*"} for key, person in known.items()} | {nobody: None}
+        compare("查询 answer: values", told, seen)
+        compare("查询 answer: not found", [nobody], [r["key"] for r in answer["records"] if not r["found"]])
+        refused = asking.query("base/population", list(known)[:1], ("name", NOT_GRANTED))
+        self.records += 1 + 1
+        compare("越权被拒 refused (HTTP status)", 403, refused.status_code)
+        compare("拒绝说明缺什么 refusal names what is missing", True, NOT_GRANTED in refused.text)
+        for name in ("tax_payer_1", "hr_insurance_2"):
+            parcel = next(each for each in self.parcels if _name(each) == name)
+            rows = {
+                line.split(",")[0]
+                for line in self._owner(parcel.resource).row_errors(self.receipts[name]["id"]).splitlines()[1:]
+            }
+            self.records += 1 + 1
+            compare(f"{name} 问题行文件 rows in the row-error file", parcel.rows_with("quarantine"), len(rows))
+
+    # ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _compare(self, city: City) -> None:
+        from quality import gate
+
+        for parcel in self.parcels:
+            push = self.receipts[_name(parcel)]["id"]
+            verdict = gate.verdict(self.house, push)
+            self._compare_push(parcel, verdict)
+            entry = next(each for each in self.findings.pushes if each["push"] == push)
+            entry |= {
+                "decision": verdict.decision,
+                "accepted": verdict.accepted_rows,
+                "quarantined": verdict.quarantined_rows,
+                "normalised": verdict.normalised_values,
+            }
+        for base in catalogue.current(self.house).bases:
+            self._compare_base(city, base)
+
+    def _compare_push(self, parcel: Parcel, verdict: Any) -> None:
+        name, compare = _name(parcel), self.findings.compare
+        quarantined = parcel.rows_with("quarantine")
+        compare(f"{name} 结论 decision", parcel.decision, verdict.decision)
+        compare(
+            f"{name} 行数 rows, accepted, quarantined",
+            [parcel.rows, parcel.rows - quarantined, quarantined],
+            [verdict.rows, verdict.accepted_rows, verdict.quarantined_rows],
+        )
+        compare(f"{name} 规范化 values normalised", parcel.rows_with("normalise"), verdict.normalised_values)
+        planted = parcel.rows_per_rule()
+        seen = {
+            rule.id: rule.failed
+            for rule in verdict.rules
+            if rule.id in planted or (rule.level != Level.WARN and rule.failed)
+        }
+        compare(f"{name} 各规则 rows per rule", planted, seen)
+
+    def _compare_base(self, city: City, base: BaseDefinition) -> None:
+        from pools import merge
+
+        expected, compare = city.expected(base), self.findings.compare
+        with self.house.registry.session() as session:
+            built = merge.last_build(session, base.id)
+        assert built is not None  # noqa: S101 - `_settled` waited for it
+        compare(
+            f"{base.id} 记录数、已注销 golden records, closed", [expected.rows, expected.closed], [built.rows, built.closed]
+        )
+        compare(f"{base.id} 冲突 conflicts", sum(expected.conflicts.values()), built.conflicts)
+        wanted = {f"{name} ≠ {resource}": count for (name, resource), count in sorted(expected.conflicts.items())}
+        compare(f"{base.id} 冲突来源 conflicts per field and source", wanted, self._conflicts(base))
+        self.findings.bases.append(
+            {"base": base.id, "build": built.id, "rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
+        )
+
+    def _conflicts(self, base: BaseDefinition) -> dict[str, int]:
+        from pools import merge
+
+        with self.house.lake() as connection:
+            found = connection.execute(
+                f"SELECT field, loser, count(*) FROM lake.{merge.conflict_table(base.id)} GROUP BY ALL"
+            ).fetchall()
+        sources = {each.name: each.sources for each in base.fields}
+        return dict(sorted((f"{name} ≠ {sources[name][loser].resource}", count) for name, loser, count in found))
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, seconds: float) -> None:
+        path = self.settings.root / "demo.json"
+        told = {"residents": self.residents, "ok": self.findings.good, "seconds": round(seconds, 1)} | asdict(self.findings)
+        for check in told["checks"]:
+            if "values" in check["what"]:  # people's data is for the terminal's owner, not for a file
+                check["expected"] = check["seen"] = "…"
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str))
+        draft.replace(path)
+
+    def _summary(self, seconds: float) -> None:
+        table = Table(title="推送 pushes", title_justify="left", header_style="bold")
+        for title in ("资源 resource", "批次 batch", "行 rows", "隔离 quarantined", "规范化 normalised", "结论 decision"):
+            table.add_column(title, justify="left" if "r" in title[:3] else "right")
+        for each in self.findings.pushes:
+            colour = {"accepted": "green", "rejected": "red", "held": "yellow"}[each["decision"]]
+            table.add_row(
+                each["resource"],
+                str(each["batch"]),
+                f"{each['rows']:,}",
+                f"{each['quarantined']:,}",
+                f"{each['normalised']:,}",
+                f"[{colour}]{each['decision']}[/]",
+            )
+        console.print(table)
+        for base in self.findings.bases:
+            console.print(
+                f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
+            )
+        wrong = [check for check in self.findings.checks if not check["ok"]]
+        for check in wrong:
+            console.print(
+                f"[red]✗ {check['what']}[/]\n    应为 expected {check['expected']}\n    实为 seen     {check['seen']}"
+            )
+        total = len(self.findings.checks)
+        verdict = "[bold green]全部相符 all as expected[/]" if not wrong else f"[bold red]{len(wrong)} 处不符 differ[/]"
+        console.print(
+            f"{total - len(wrong)}/{total} 项核对 comparisons: {verdict}，{seconds:.0f} s → {self.settings.root / 'demo.json'}"
+        )
+
+    def _serve(self, kept: Services) -> None:
+        asking = self.departments[CONSUMER]
+        api = api_address(self.settings)
+        body = json.dumps(
+            {"keys": [self.example], "fields": list(ASKED), "purpose": PURPOSE, "person": PERSON}, ensure_ascii=False
+        )
+        console.print(f"\n接口文档 API docs   {api}/docs")
+        console.print(
+            f"调度 Airflow        {airflow.address(self.settings)}  ({airflow.ADMIN} / {airflow.password(self.house.seal)})"
+        )
+        console.print(f"质检报告 report     {self._report()}")
+        console.print(f"应用凭据 client     {asking.client_id} / {asking.secret}  （{asking.name}）")
+        console.print("试一试 try it（令牌 30 分钟内有效 the token is short-lived）:")
+        console.print(
+            f"curl -s {api}/v1/query/base/population -H 'Authorization: Bearer {asking.token()}' "
+            f"-H 'Content-Type: application/json' -d '{body}'",
+            soft_wrap=True,
+        )
+        console.print("Ctrl-C 停止 / Ctrl-C stops everything")
+        while True:
+            kept.tend()
+            time.sleep(1)
+
+    def _report(self) -> Path:
+        from quality import report
+
+        return report.render(self.house, self.receipts["hr_insurance_2"]["id"])
+
+
+def _residents(scale: str) -> int:
+    with suppress(ValueError):
+        residents = scale_of(scale)
+        if residents >= 1000:
+            return residents
+    raise SettingError(
+        f"规模应为 10k、100k、1m、10m 或不小于 1000 的整数，收到 {scale!r}",
+        f"the scale is 10k, 100k, 1m, 10m or a number from 1000 up, got {scale!r}",
+    )
+
+
+def _only_ours(settings: Settings, residents: int) -> None:
+    """The demo loads its own catalogue, which would retire anybody else's; and one folder is one city.
+
+    Raises:
+        SettingError: the data folder holds something else.
+    """
+    mark = settings.folder("demo").parent / "demo.scale"
+    held = mark.read_text().strip() if mark.exists() else None
+    if held == str(residents) or (held is None and not (settings.root / "catalogue.json").exists()):
+        mark.write_text(f"{residents}\n")
+        return
+    found = f"{int(held):,} 居民的演示城市 / a demo city of {held}" if held else "别的目录 / another catalogue"
+    raise SettingError(
+        f"数据目录 {settings.root} 里是{found}：请用 EXCHANGE_DATA 另指一个目录，或先 make clean",
+        f"the data folder {settings.root} holds something else: name another by EXCHANGE_DATA, or `make clean` first",
+    )
+
+
+def _name(parcel: Parcel) -> str:
+    return f"{parcel.resource}_{parcel.batch}"
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    running = new_digest(algorithm)  # type: ignore[arg-type]
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            running.update(chunk)
+    return running.finalize().hex()
+
+
+def _expect(answer: httpx.Response, *statuses: int) -> httpx.Response:
+    if answer.status_code in statuses:
+        return answer
+    with suppress(ValueError):
+        problem = answer.json()
+        raise Unavailable(
+            f"接口答复 {answer.status_code}：{problem.get('title')} {problem.get('detail')}",
+            f"the API answered {answer.status_code} to {answer.request.method} {answer.request.url.path}",
+        )
+    raise Unavailable(f"接口答复 {answer.status_code}", f"the API answered {answer.status_code}")
