@@ -47,6 +47,7 @@ class Target:
     id: str  # "pool:<resource>" or "base:<base>"
     title: str
     fields: Mapping[str, Field]
+    key: str | None  # the field that the keys are values of, when it is one
     identifier: bool  # keys are resident numbers or 统一社会信用代码: upper case, half width
     overdue: Mapping[str, datetime]
 
@@ -82,7 +83,8 @@ def _pool(session: Session, name: str) -> Target | None:
     fields = {item.name: _pool_field(item, resource, provider) for item in resource.items}
     overdue = {} if row.overdue_since is None else {row.id: row.overdue_since}
     identifier = any(item.identifier for item in resource.items if item.name in resource.key)
-    return Target(f"pool:{name}", resource.title, fields, identifier, overdue)
+    key = resource.key[0] if len(resource.key) == 1 else None
+    return Target(f"pool:{name}", resource.title, fields, key, identifier, overdue)
 
 
 def _pool_field(item: Item, resource: Resource, provider: Provider) -> Field:
@@ -108,7 +110,7 @@ def _base(session: Session, name: str) -> Target | None:
         providers = tuple(of[source.resource] for source in field.sources)
         fields[field.name] = Field(field.name, field.title, field.share_type, _mask(field), providers)
     overdue = {row.id: row.overdue_since for row in rows.values() if row.overdue_since is not None}
-    return Target(f"base:{name}", base.title, fields, True, overdue)
+    return Target(f"base:{name}", base.title, fields, base.key, True, overdue)
 
 
 def _mask(item: Item | BaseField) -> str | None:

@@ -7,7 +7,7 @@ evidence is committed. What was not granted never reaches the answer; it is not 
 import json
 import secrets
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -133,7 +133,9 @@ def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> 
     hidden = {name: rule for name in request.fields if (rule := target.fields[name].mask) and name not in grant.unmasked}
     sources: dict[SourceRef, str] = {}
     records = [
-        {"key": key, "found": False} if record is None else _shown_record(key, record, request, hidden, sources)
+        {"key": key, "found": False}
+        if record is None
+        else _shown_record(key, record, request.fields, target.key, hidden, sources)
         for key, record in found.records.items()
     ]
     late = {name: ref.resource in target.overdue for ref, name in sources.items()}
@@ -152,11 +154,16 @@ def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> 
 
 
 def _shown_record(
-    key: str, record: Record, request: Request, hidden: Mapping[str, str], sources: dict[SourceRef, str]
+    key: str,
+    record: Record,
+    names: Sequence[str],
+    key_name: str | None,
+    hidden: Mapping[str, str],
+    sources: dict[SourceRef, str],
 ) -> dict[str, Any]:
     values, said = {}, {}
-    for name in request.fields:
-        value = record.values.get(name)
+    for name in names:
+        value = key if name == key_name else record.values.get(name)
         values[name] = masked(hidden[name], value) if name in hidden else value
         ref = record.sources.get(name)
         if ref is not None:
