@@ -157,6 +157,6 @@ def _tables(resources: Iterable[Resource]) -> dict[str, dict[str, str]]:
 
 
 def _unknown(zh: str, en: str, name: str, known: Iterable[str]) -> NotFound:
-    near = get_close_matches(name, list(known), n=3)
+    near = get_close_matches(name, list(known), n=3, cutoff=0.75)
     hint = (f"，相近的有 {'、'.join(near)}", f"; near it are {', '.join(near)}") if near else ("", "")
     return NotFound(f"没有{zh} {name}{hint[0]}", f"there is no {en} {name}{hint[1]}", **{en: name})

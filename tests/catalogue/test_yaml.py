@@ -266,7 +266,7 @@ def test_no_text_at_all_gives_a_traceback(tmp_path_factory: pytest.TempPathFacto
     assert all(" / " in finding for finding in findings(folder))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_no_value_in_any_place_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any part of a good catalogue replaced by anything: it is accepted or every finding says where and what."""
