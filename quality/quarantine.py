@@ -74,11 +74,12 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
     )
     if caller.department != subject.receipt.department:
         reason = "not the department that pushed"
-        access_log.append(house, replace(entry, decision="refused", reason=reason))
+        recorded = access_log.append(house, replace(entry, decision="refused", reason=reason))
         raise AccessRefused(
             f"行错误文件只给推送部门本身；推送 {push_id} 不是贵部门的",
             f"the row-error file is for the pushing department alone; push {push_id} is not yours",
             push=push_id,
+            recorded=recorded,  # so that the door does not record it again
         )
     path = quarantine_file(house, push_id)
     if not path.exists():

@@ -1,7 +1,10 @@
 """GET /v1/pushes/{id}/report: for the department that pushed, and nobody else."""
 
+from sqlalchemy import update
+
 from exchange import catalogue
 from exchange.house import House
+from exchange.registry.models import Push
 from tests import make
 from tests.api.kit import bearer, opened
 from tests.delivery.kit import LI, log
@@ -10,7 +13,10 @@ from tests.pools.given import accepted
 
 def test_another_department_s_report_is_refused_and_recorded(house: House) -> None:
     make.small_city(house)
-    push_id = accepted(house, catalogue.resource(house, "police_household"), 7)
+    push_id = "P261122-0123456789"
+    with house.registry.session() as session:
+        given = accepted(house, catalogue.resource(house, "police_household"), 7)
+        session.execute(update(Push).where(Push.id == given).values(id=push_id))
     with opened(house) as door:
         refused = door.http.get(f"/v1/pushes/{push_id}/report", headers=bearer(door.token(make.CIVIL)))
     assert (refused.status_code, refused.json()["detail"], refused.json()["detail_en"]) == (
