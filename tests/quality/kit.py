@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from duckdb import DuckDBPyConnection
+
 from exchange import catalogue
 from exchange.callers import Caller
 from exchange.catalogue.model import Level
@@ -20,6 +22,15 @@ from tests import make
 CIVIL = Caller("c-civil", make.CIVIL)
 POLICE = Caller("c-police", make.POLICE, "张三")
 MARKET = Caller("c-market", make.MARKET)
+
+
+def column(connection: DuckDBPyConnection, expression: str, values: Sequence[str | None]) -> list[object]:
+    """An SQL expression over x, for each value in order."""
+    rows = connection.execute(
+        f"SELECT {expression} FROM (SELECT unnest(CAST(? AS VARCHAR[])) AS x, unnest(range(?)) AS n) ORDER BY n",
+        [list(values), len(values)],
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def publish(house: House, *resources: make.Entry) -> None:

@@ -1,37 +1,16 @@
 """Published vectors, and Hypothesis between the SQL and the slow reference."""
 
-from collections.abc import Iterator, Sequence
 from datetime import date
 
-import pytest
 from duckdb import DuckDBPyConnection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange import engine
-from exchange.seal import Seal
-from exchange.settings import read_settings
 from quality import identifiers
 from tests.quality import reference
+from tests.quality.kit import column
 
 TODAY = date(2026, 11, 22)
-
-
-@pytest.fixture(scope="module")
-def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBPyConnection]:
-    folder = tmp_path_factory.mktemp("engine")
-    settings = read_settings(data=folder / "var", keys=folder / "keys", _env_file=None)
-    with engine.connect(settings, Seal.create(settings.key_folder)) as opened:
-        yield opened
-
-
-def column(connection: DuckDBPyConnection, expression: str, values: Sequence[str | None]) -> list[object]:
-    """The expression over each value, in order."""
-    rows = connection.execute(
-        f"SELECT {expression} FROM (SELECT unnest(CAST(? AS VARCHAR[])) AS x, unnest(range(?)) AS n) ORDER BY n",
-        [list(values), len(values)],
-    ).fetchall()
-    return [row[0] for row in rows]
 
 
 GOOD_RESIDENT = [

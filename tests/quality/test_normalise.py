@@ -1,0 +1,143 @@
+"""One spelling for one value, drawn as tables: as sent, as kept."""
+
+from typing import Any
+
+import pytest
+from duckdb import DuckDBPyConnection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from exchange.catalogue.model import DataType, Item
+from quality.normalise import changed, normalised, typed
+from tests.quality.kit import column
+
+SPACE = "\u3000"
+
+
+def item(kind: str, **more: Any) -> Item:
+    return Item(name="it", title="某项", type=DataType(kind), **more)
+
+
+TEXTS: dict[str, tuple[Item, bool, dict[str, str | None]]] = {
+    "text only loses the blanks at its ends": (
+        item("C"),
+        False,
+        {
+            "张三": "张三",
+            f" {SPACE}张 三\t\r\n": "张 三",
+            "（甲）ＡＢ": "（甲）ＡＢ",
+            "\ufeff\u00a0甲": "甲",
+            f" {SPACE} ": None,
+            "": None,
+        },
+    ),
+    "codes become half width and keep their case": (
+        item("C", code_table="sex"),
+        False,
+        {"１": "1", "ａ-1": "a-1", f"{SPACE}1 ": "1", "": None},
+    ),
+    "a key without a type of its own does the same": (item("C"), True, {"Ａ－１": "A-1", " A 1 ": "A 1"}),
+    "resident numbers: width, case, blanks, fifteen digits": (
+        item("C", identifier="resident_number"),
+        True,
+        {
+            "11010519491231002X": "11010519491231002X",
+            "１１０１０５１９４９１２３１００２ｘ": "11010519491231002X",
+            "110105 19491231 002x": "11010519491231002X",
+            "110105491231002": "11010519491231002X",
+            "１１０１０５４９１２３１００２": "11010519491231002X",
+            "不知道": "不知道",
+            SPACE: None,
+        },
+    ),
+    "company codes: width, case, blanks": (
+        item("C", identifier="uscc"),
+        True,
+        {
+            "91350100m000100y43": "91350100M000100Y43",
+            f"９１３５０１００Ｍ０００１００Ｙ４３{SPACE}": "91350100M000100Y43",
+            "4108001": "4108001",
+        },
+    ),
+    "numbers: width, blanks, thousands": (
+        item("N"),
+        False,
+        {"1,234,567.8": "1234567.8", "１２．５": "12.5", " -3 ": "-3", "1,23": "1,23", "12万": "12万", "": None},
+    ),
+    "dates: the separators that people use": (
+        item("D"),
+        False,
+        {
+            "2022-08-10": "2022-08-10",
+            "20220810": "20220810",
+            "2022/8/10": "2022-8-10",
+            "2022.8.10": "2022-8-10",
+            "2022年8月10日": "2022-8-10",
+            "２０２２年８月１０日": "2022-8-10",
+            "2022-08-10 00:00:00": "2022-08-10",
+            "2022-08-10 08:00:00": "2022-08-10 08:00:00",
+            "去年": "去年",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_as_sent_and_as_kept(connection: DuckDBPyConnection, name: str) -> None:
+    one, as_code, table = TEXTS[name]
+    expression = normalised(one, "x", as_code=as_code)
+    kept = column(connection, expression, list(table))
+    assert dict(zip(table, kept, strict=True)) == table
+    assert (
+        column(connection, normalised(one, "x", as_code=as_code), [str(k) if k else None for k in kept]) == kept
+    )  # idempotent
+    noted = column(connection, changed("x", expression), list(table))
+    assert noted == [(sent or None) != wanted for sent, wanted in table.items()]
+
+
+TYPED: dict[str, tuple[Item, dict[str, str | None]]] = {
+    "an integer is no rounded decimal": (item("I"), {"12": "12", "12.0": "12", "12.7": None, "1e3": None, "9" * 20: None}),
+    "a number keeps its decimals or fails": (
+        item("N", length=6, scale=2),
+        {"1234.56": "1234.56", "1.234": None, "1.230": "1.23", "12345": None, "+1": "1.00", "NaN": None},
+    ),
+    "money has two decimals": (item("Y"), {"0.10": "0.10", "0.105": None}),
+    "a double may have an exponent": (item("B"), {"1.5e3": "1500.0", "inf": None, "x": None}),
+    "a date exists": (
+        item("D"),
+        {"2022-8-1": "2022-08-01", "20240229": "2024-02-29", "20230229": None, "2022-08": None, "infinity": None},
+    ),
+    "a time may be compact": (
+        item("T"),
+        {
+            "20220810123456": "2022-08-10 12:34:56",
+            "2022-8-1 2:03": "2022-08-01 02:03:00",
+            "2022-08-10T12:34:56.5": "2022-08-10 12:34:56.5",
+            "2022-08-10": "2022-08-10 00:00:00",
+            "2022-08-10 25:00:00": None,
+            "2022-08-10 12:00:00+08": None,
+        },
+    ),
+    "yes and no": (
+        item("L"),
+        {"是": "true", "Ｙ": "true", "1": "true", "否": "false", "n": "false", "0": "false", "也许": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_values_as_typed_or_not_at_all(connection: DuckDBPyConnection, name: str) -> None:
+    one, table = TYPED[name]
+    text = f"({normalised(one, 'x')})"
+    values = column(connection, f"CAST({typed(one, text)} AS VARCHAR)", list(table))
+    assert dict(zip(table, values, strict=True)) == table
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(max_size=25).map(lambda text: text.replace("\x00", " ")), min_size=1, max_size=20))
+def test_no_text_whatever_makes_it_raise_or_change_twice(connection: DuckDBPyConnection, texts: list[str]) -> None:
+    kinds = [item(kind) for kind in "CNYDTLMIBF"] + [item("C", identifier="resident_number"), item("C", identifier="uscc")]
+    for one in kinds:
+        kept = column(connection, normalised(one, "x"), texts)
+        assert column(connection, normalised(one, "x"), [text if text is None else str(text) for text in kept]) == kept
+        column(connection, typed(one, "x"), texts)
