@@ -3,13 +3,13 @@
 Invariant: nothing here but wiring; `uvicorn --factory infra.serve:app` is the only caller.
 """
 
-from fastapi import FastAPI
+from typing import Any
 
 from api.app import create_app
 from exchange.house import House
 from exchange.settings import read_settings
 
 
-def app() -> FastAPI:
-    """The application of this process's house."""
+def app() -> Any:
+    """The ASGI application of this process's house."""
     return create_app(House.open(read_settings()))

@@ -634,14 +634,15 @@ class City:
         return Expected(rows, rows - opened, conflicts)
 
     def people(self) -> dict[str, dict[str, str | bool | None]]:
-        """A few residents and what the population base must say of them: newly named, dead, and neither."""
+        """Three residents and what the population base must say of them: newly named, neither, dead. In that order."""
         (home,), (wed,), (dead,) = (self.accepted(name) for name in ("police_household", "civil_marriage", "health_death"))
+        before = self.accepted("police_household", now=False)[0]
         rows = self.engine.execute(
             f"""WITH known AS (
                 SELECT h.id_number, h.name, h.sex_code, coalesce(m.marital_code, h.marital_code) AS marital_code,
                     CASE WHEN d.death_flag = '是' THEN true END AS death_flag,
                     CASE WHEN h.name <> p.name THEN 'renamed' WHEN d.id_number IS NOT NULL THEN 'dead' ELSE 'plain' END AS why
-                FROM ({_good(home)}) h JOIN person p ON p.i = h._n
+                FROM ({_good(home)}) h SEMI JOIN ({_good(before)}) b USING (id_number) JOIN person p ON p.i = h._n
                 LEFT JOIN ({_good(wed)}) m ON m.id_number = h.id_number LEFT JOIN ({_good(dead)}) d ON d.id_number = h.id_number)
             SELECT DISTINCT ON (why) * EXCLUDE (why) FROM known ORDER BY why DESC, id_number"""
         ).fetchall()

@@ -39,6 +39,7 @@ ASKED = ("name", "sex_code", "marital_code", "death_flag")
 MASKED = "sex_code"  # granted, but not in the clear
 NOT_GRANTED = "household_address"
 PERSON = "演示经办员"
+STOPPED = 130  # told to stop before the end
 FINAL = ("pooled", "rejected", "held")
 
 console = Console(highlight=False)
@@ -122,7 +123,9 @@ class Department:
 
 
 def run(settings: Settings, once: bool, scale: str) -> int:
-    """The demo. Exit code 0 when everything was as expected, 1 when not; without `once` it serves until Ctrl-C first.
+    """The demo. Exit code 0 when everything was as expected, 1 when not, 130 when stopped before the end.
+
+    Without `once` it serves until Ctrl-C first.
 
     Raises:
         SettingError: this data folder holds something else, or the scale is no number.
@@ -133,7 +136,7 @@ def run(settings: Settings, once: bool, scale: str) -> int:
     _only_ours(settings, residents)
     findings = Findings()
     started = time.monotonic()
-    code = 1
+    code = STOPPED
     with suppress(Stopped), told_to_stop():
         seal = Seal.create(settings.key_folder)
         with postgres.running(settings, seal):
@@ -325,6 +328,7 @@ class _Demo:
         self.records += 1 + 1
         compare("越权被拒 refused (HTTP status)", 403, refused.status_code)
         compare("拒绝说明缺什么 refusal names what is missing", True, NOT_GRANTED in refused.text)
+        self._explain(*known)
         for name in ("tax_payer_1", "hr_insurance_2"):
             parcel = next(each for each in self.parcels if _name(each) == name)
             rows = {
@@ -333,6 +337,15 @@ class _Demo:
             }
             self.records += 1 + 1
             compare(f"{name} 问题行文件 rows in the row-error file", parcel.rows_with("quarantine"), len(rows))
+
+    def _explain(self, renamed: str, same: str, _dead: str) -> None:
+        """Whose word a name is, and since which batch: the operator's `exchange explain`."""
+        from pools.explain import explain
+
+        for who, key, since in (("改名者 renamed", renamed, 2), ("未改名者 not renamed", same, 1)):
+            source = explain(self.house, "population", key, "name").fields[0].source
+            seen = None if source is None else [source.resource, source.since_batch]
+            self.findings.compare(f"溯源 explain: {who}", ["police_household", since], seen)
 
     # ── what was seen ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -459,9 +472,10 @@ class _Demo:
             soft_wrap=True,
         )
         console.print("Ctrl-C 停止 / Ctrl-C stops everything")
-        while True:
-            kept.tend()
-            time.sleep(1)
+        with suppress(Stopped):
+            while True:
+                kept.tend()
+                time.sleep(1)
 
     def _report(self) -> Path:
         from quality import report
