@@ -33,6 +33,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         migrate(databases, seal)
         with psycopg.connect(databases.control.url(), autocommit=True) as connection:
             connection.execute("DELETE FROM house")
+        assert databases.admin is not None
+        with psycopg.connect(databases.admin.url(), autocommit=True) as connection:
+            # Only our own processes are killed in tests, never the machine: the disk need not be waited for.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield databases
 
 

@@ -54,7 +54,7 @@ def failed(house: House, push_id: str) -> dict[str, int]:
 
 def as_xlsx(data: bytes) -> bytes:
     buffer = io.BytesIO()
-    pl.read_csv(data, infer_schema=False, missing_utf8_is_empty_string=True).write_excel(buffer)
+    pl.read_csv(data, infer_schema=False).write_excel(buffer)
     return buffer.getvalue()
 
 
