@@ -139,7 +139,7 @@ def trend(house: House, resource_id: str, last: int = LAST) -> list[Point]:
         .limit(last)
     )
     with house.registry.session() as session:
-        return [_point(push, verdict) for push, verdict in reversed(list(session.execute(query).tuples()))]
+        return [_point(push, verdict) for push, verdict in reversed(session.execute(query).all())]
 
 
 def bars(points: list[Point], push_id: str) -> list[dict[str, Any]]:

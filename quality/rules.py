@@ -114,7 +114,7 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
         kind = sql_type(item)
         predicate = f"{column} IS NOT NULL OR {text_of(item)} IS NULL"
         yield rule("type", Level.QUARANTINE, "0101", f"应为 {item.type} 型（{kind}）", f"is a {kind}", predicate)
-    elif item.length is not None:
+    elif item.length is not None and not (item.identifier or item.code_table):  # those have a form of their own
         predicate = f"length({column}) <= {item.length}"
         fault = f"'长度是 ' || length({column}) || ' 个字符，上限 {item.length}'"
         yield rule(
