@@ -222,10 +222,8 @@ _HEAD = text(
 )
 _INSERT = text(
     "WITH written AS (INSERT INTO access_log (seq, at, subject, retention, body, body_digest, previous, hash) "
-    "SELECT seq, at, subject, retention, CAST(body AS jsonb), digest, previous, hash FROM unnest("
-    "CAST(:seqs AS bigint[]), CAST(:ats AS timestamptz[]), CAST(:subjects AS text[]), CAST(:retentions AS text[]), "
-    "CAST(:bodies AS text[]), CAST(:digests AS text[]), CAST(:previouses AS text[]), CAST(:hashes AS text[])) "
-    "AS t (seq, at, subject, retention, body, digest, previous, hash)) "
+    "SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (seq bigint, at timestamptz, subject text, "
+    "retention text, body jsonb, body_digest text, previous text, hash text)) "
     "UPDATE access_head SET seq = :seq, hash = :hash, mac = :mac"
 )
 
@@ -237,10 +235,11 @@ def _write(house: House, connection: Connection, prepared: Sequence[_Prepared]) 
     for one in prepared:
         seq, previous = head.seq + 1, head.hash
         head = _End(seq, _link(house, seq, one.at, one.subject, one.retention, one.digest, previous))
-        rows.append((seq, one.at, one.subject, one.retention, one.body, one.digest, previous, head.hash))
-    names = ("seqs", "ats", "subjects", "retentions", "bodies", "digests", "previouses", "hashes")
-    columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
-    connection.execute(_INSERT, columns | {"seq": head.seq, "hash": head.hash, "mac": _head_mac(house, head)})
+        columns = {"seq": seq, "at": one.at.isoformat(), "subject": one.subject, "retention": one.retention}
+        columns |= {"body_digest": one.digest, "previous": previous, "hash": head.hash}
+        rows.append(f'{json.dumps(columns)[:-1]}, "body": {one.body}}}')  # the body is JSON already
+    ends = {"seq": head.seq, "hash": head.hash, "mac": _head_mac(house, head)}
+    connection.execute(_INSERT, {"rows": f"[{','.join(rows)}]"} | ends)
     return head
 
 
