@@ -8,7 +8,7 @@ import fcntl
 from datetime import datetime
 
 from exchange.house import House
-from exchange.intake.places import landed_file, landed_folder, part_file, rows_file
+from exchange.intake.places import landed_file, landed_folder, part_file
 from exchange.registry.models import Push
 
 _STALE = 24 * 3600  # seconds after which a half-made table belongs to nobody
@@ -50,4 +50,5 @@ def remove(house: House, resource_id: str, push_id: str) -> None:
     """Remove every file of a push that was never committed."""
     part_file(house.settings, resource_id, push_id).unlink(missing_ok=True)
     landed_file(house.settings, resource_id, push_id).unlink(missing_ok=True)
-    rows_file(house.settings, push_id).unlink(missing_ok=True)
+    for table in house.settings.folder("rows").glob(f"*{push_id}.parquet*"):  # with its drafts
+        table.unlink(missing_ok=True)

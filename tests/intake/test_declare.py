@@ -25,7 +25,7 @@ def test_batch_rows_and_digest_are_computed_and_the_file_lands(house: House, fil
     small_city(house)
     entry = catalogue.resource(house, "market_entity")
     steps: list[str] = []
-    first = declare(house, entry, file, progress=lambda step, done, total: steps.append(step))
+    first = declare(house, entry, file, progress=lambda step, *_: steps.append(step))
     assert (first.batch, first.rows, first.digest) == (1, 2, digest_hex(file.read_bytes()))
     assert steps == ["摘要 digest", "行数 rows"]
     assert landing.land_file(house, Caller(None, MARKET), first, file, "cli").rows == 2
