@@ -23,10 +23,15 @@ TEST_DATA = os.environ.get("EXCHANGE_TEST_DATA")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session's PostgreSQL keeps its files, its log and write-ahead log included."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_folder: Path) -> Iterator[Databases]:
     """The session's PostgreSQL, with a migrated control database to copy from."""
-    folder = tmp_path_factory.mktemp("server")
-    settings = read_settings(data=folder / "var", keys=folder / "keys", _env_file=None)
+    settings = read_settings(data=server_folder / "var", keys=server_folder / "keys", _env_file=None)
     seal = Seal.create(settings.key_folder)
     with postgres.running(settings, seal):
         databases = Databases.find(settings, seal)
