@@ -75,8 +75,8 @@ def resource(resource_id: str, department: str, items: list[Entry], key: list[st
         "update_cycle": "daily",
         "publish_date": "2026-01-01",
         "data_level": "一般",
-        "items": items,
-        "key": key,
+        "items": deepcopy(items),  # a test may change what it is given
+        "key": list(key),
         **more,
     }
 
