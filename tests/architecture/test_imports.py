@@ -22,7 +22,7 @@ DOORS = {
     "joserfc": ("exchange/clients.py",),
     "lmdb": ("pools/index.py",),
     "zstandard": ("pools/index.py",),
-    "typer": ("api/cli.py", "api/commands/"),
+    "typer": ("api/cli.py", "api/commands/", "api/terminal.py", "api/reference.py"),
     "fastapi": ("api/",),
     "uvicorn": ("infra/",),
     "confluent_kafka": ("exchange/intake/",),
