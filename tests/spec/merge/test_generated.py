@@ -1,0 +1,113 @@
+"""Random cities: departments, authorities, nulls, ties, deletions and re-pushes; engine and reference must agree on every row."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Resource
+from exchange.house import House
+from tests.drawn import Row
+from tests.pools.given import item, resource
+from tests.spec.merge.cities import EngineCity, ReferenceCity
+
+KEYS = [str(n) for n in range(1, 7)]
+COLUMNS = ("aa", "bb", "cc")
+TIMES = ("2026-01-01", "2026-01-02 12:00:00", "1999-12-31")
+DEPARTMENTS = ("公安局", "卫健委", "民政局", "人社局")
+
+Push = tuple[str, list[Row]]
+World = tuple[BaseDefinition, list[Resource], list[Push | None]]  # None: build
+
+cell = st.sampled_from(["甲", "乙", "丙", None])
+
+
+@st.composite
+def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
+    """A base, the resources that feed it, and what happens: pushes and builds in some order, a build at the end."""
+    prefix = f"g{next(numbers)}"
+    resources = [_resource(draw, f"{prefix}_{place}", place) for place in range(draw(st.integers(1, 4)))]
+    pairs = [(entry.id, column) for entry in resources for column in COLUMNS]
+    fields = tuple(
+        BaseField(
+            name=f"f{place}",
+            title=f"f{place}",
+            type=DataType.TEXT,
+            sources=tuple(FieldSource(resource=name, item=column) for name, column in order),
+        )
+        for place, order in enumerate(
+            draw(st.lists(st.lists(st.sampled_from(pairs), min_size=1, max_size=5, unique=True), min_size=1, max_size=3))
+        )
+    )
+    definition = BaseDefinition(
+        id=f"{prefix}_base",
+        version=1,
+        title="随机",
+        key="key",
+        key_identifier="resident_number",
+        key_sources=tuple(FieldSource(resource=entry.id, item="person") for entry in resources),
+        fields=fields,
+    )
+    between = [
+        None if draw(st.booleans()) else _push(draw, draw(st.sampled_from(resources)))
+        for _ in range(draw(st.integers(0, 5)))
+    ]
+    return definition, resources, [_push(draw, resources[0]), *between, None]
+
+
+def _resource(draw: st.DrawFn, name: str, place: int) -> Resource:
+    """With one row a person, or several (its key is then its own, or rows may repeat); with update times or without."""
+    kind = draw(st.sampled_from(["one row a person", "rows repeat", "own key"]))
+    stamp = (item("updated", DataType.TIMESTAMP, is_timestamp=True),) if draw(st.booleans()) else ()
+    items = (item("no"), item("person"), *(item(column) for column in COLUMNS), *stamp)
+    more: dict[str, Any] = {"duplicates": "allow"} if kind == "rows repeat" else {}
+    return resource(name, items, ("no",) if kind == "own key" else ("person",), DEPARTMENTS[place], **more)
+
+
+def _push(draw: st.DrawFn, entry: Resource) -> Push:
+    unique = entry.key == ("person",) and entry.duplicates != "allow"
+    keys = st.sampled_from(KEYS) if unique else st.sampled_from([*KEYS, None])
+    people = draw(st.lists(keys, max_size=8, unique=unique))
+    rows: list[Row] = []
+    for number, person in enumerate(people):
+        row: Row = {"no": str(number), "person": person} | {column: draw(cell) for column in COLUMNS}
+        if any(wanted.is_timestamp for wanted in entry.items):
+            row["updated"] = draw(st.sampled_from([*TIMES, None]))
+        rows.append(row)
+    return entry.id, rows
+
+
+def agree(house: House, world: World) -> None:
+    """Both go the same way and say the same after every build."""
+    definition, resources, steps = world
+    engine, reference = EngineCity(house, definition, resources), ReferenceCity(definition, resources)
+    for step in steps:
+        for city in (engine, reference):
+            if step is None:
+                city.build()
+            else:
+                city.push(*step)
+        if step is None:
+            assert engine.base() == reference.base()
+            assert engine.conflicts() == reference.conflicts()
+
+
+QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
+
+
+@pytest.mark.timeout(900)
+@settings(max_examples=10, deadline=None, suppress_health_check=QUIET, phases=(Phase.explicit, Phase.generate))
+@given(world=worlds())
+def test_engine_and_reference_agree(house: House, world: World) -> None:
+    agree(house, world)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+@given(world=worlds())
+def test_engine_and_reference_agree_on_many(house: House, world: World) -> None:
+    agree(house, world)
