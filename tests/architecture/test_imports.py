@@ -51,12 +51,19 @@ def test_imports_point_one_way(layer: str) -> None:
     forbidden = (set(LAYERS) - set(allowed)) | {"dags", "tests"}
     if layer not in ("api",):
         forbidden |= {"infra"}  # only the doors start servers
-    wrong = [f"{path} imports {name}" for path, tree in sources(layer) for name in imported(tree) if name.split(".")[0] in forbidden]
+    wrong = [
+        f"{path} imports {name}"
+        for path, tree in sources(layer)
+        for name in imported(tree)
+        if name.split(".")[0] in forbidden
+    ]
     assert wrong == []
 
 
 def test_the_clock_and_the_doors_do_not_know_each_other() -> None:
-    wrong = [f"{path} imports {name}" for path, tree in sources("dags") for name in imported(tree) if name.split(".")[0] == "api"]
+    wrong = [
+        f"{path} imports {name}" for path, tree in sources("dags") for name in imported(tree) if name.split(".")[0] == "api"
+    ]
     assert wrong == []
 
 
