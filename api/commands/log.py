@@ -1,5 +1,6 @@
 """留痕: who saw whom, and whether the log is whole."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -32,3 +33,10 @@ def verify(as_json: Json = False) -> None:
         show(verification.as_dict(), as_json)
         if not verification.whole:
             raise typer.Exit(BROKEN)
+
+
+@app.command()
+def purge(as_json: Json = False) -> None:
+    """清除超过保留期的记录正文，哈希保留 / empty the bodies of records past their retention; their hashes stay"""
+    with mistakes_explained(as_json), opened() as house:
+        show(access_log.purge(house, datetime.now(UTC)), as_json)
