@@ -70,7 +70,7 @@ def test_half_made_tables_of_yesterday_go(house: House, five: list[str]) -> None
     "push_id", ["P261122-0123456789", "../../keys/master.key", "P261122-0123456789\0", "410105199001010013"]
 )
 def test_no_such_push(house: House, push_id: str) -> None:
-    with pytest.raises(NotFound, match="没有这个推送.*no such push"):
+    with pytest.raises(NotFound, match=r"没有这个推送.*no such push"):
         pushes.get(house, push_id)
     with pytest.raises(NotFound):
         next(tables.read_landed(house, push_id))
