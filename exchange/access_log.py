@@ -166,15 +166,32 @@ class _End:
 class _Writer(Together[list[_Prepared], int]):
     """Group commit: while one transaction is being written, the next one fills up."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._end: _End | None = None
+
     async def work(self, house: House, asked: list[list[_Prepared]]) -> list[int]:
         flat = [one for prepared in asked for one in prepared]
         try:
-            async with house.registry.asession() as session:
-                end = await session.run_sync(lambda sync: _write(house, sync.connection(), flat))
+            end = await self._at_our_end(house, flat)
+            if end is None:
+                async with house.registry.asession() as session:
+                    end = await session.run_sync(lambda sync: _write(house, sync.connection(), flat))
         except (DBAPIError, OSError) as error:
+            self._end = None
             raise _no_evidence(error) from None
+        self._end = end
         _advance(house, end)
         return list(accumulate((len(prepared) for prepared in asked), initial=end.seq - len(flat)))[1:]
+
+    async def _at_our_end(self, house: House, flat: list[_Prepared]) -> _End | None:
+        """One statement, when nobody else has written since we did; None when somebody has, and nothing was written."""
+        if self._end is None or _read_anchor(house) != self._end:
+            return None
+        end, rows = _chained(house, self._end, flat)
+        async with house.registry.astatement() as connection:
+            done = await connection.execute(_INSERT, _values(house, self._end, end, rows))
+            return end if done.rowcount == len(flat) else None
 
 
 def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: object) -> _Prepared:
@@ -221,16 +238,24 @@ _HEAD = text(
     "FROM access_head h FOR UPDATE OF h"  # the row lock makes one chain of many processes
 )
 _INSERT = text(
-    "WITH written AS (INSERT INTO access_log (seq, at, subject, retention, body, body_digest, previous, hash) "
-    "SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (seq bigint, at timestamptz, subject text, "
-    "retention text, body jsonb, body_digest text, previous text, hash text)) "
-    "UPDATE access_head SET seq = :seq, hash = :hash, mac = :mac"
+    "WITH moved AS (UPDATE access_head SET seq = :seq, hash = :hash, mac = :mac "
+    "WHERE seq = :from_seq AND hash = :from_hash RETURNING 1) "
+    "INSERT INTO access_log (seq, at, subject, retention, body, body_digest, previous, hash) "
+    "SELECT r.* FROM moved, jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (seq bigint, at timestamptz, subject text, "
+    "retention text, body jsonb, body_digest text, previous text, hash text)"
 )
 
 
 def _write(house: House, connection: Connection, prepared: Sequence[_Prepared]) -> _End:
     """Put entries at the end of the chain, in the caller's transaction."""
     head = _lock_head(house, connection)
+    end, rows = _chained(house, head, prepared)
+    connection.execute(_INSERT, _values(house, head, end, rows))
+    return end
+
+
+def _chained(house: House, head: _End, prepared: Sequence[_Prepared]) -> tuple[_End, str]:
+    """Where the chain ends with these entries, and their rows as one JSON text."""
     rows = []
     for one in prepared:
         seq, previous = head.seq + 1, head.hash
@@ -238,9 +263,12 @@ def _write(house: House, connection: Connection, prepared: Sequence[_Prepared]) 
         columns = {"seq": seq, "at": one.at.isoformat(), "subject": one.subject, "retention": one.retention}
         columns |= {"body_digest": one.digest, "previous": previous, "hash": head.hash}
         rows.append(f'{json.dumps(columns)[:-1]}, "body": {one.body}}}')  # the body is JSON already
-    ends = {"seq": head.seq, "hash": head.hash, "mac": _head_mac(house, head)}
-    connection.execute(_INSERT, {"rows": f"[{','.join(rows)}]"} | ends)
-    return head
+    return head, f"[{','.join(rows)}]"
+
+
+def _values(house: House, head: _End, end: _End, rows: str) -> dict[str, object]:
+    ends = {"seq": end.seq, "hash": end.hash, "mac": _head_mac(house, end)}
+    return ends | {"from_seq": head.seq, "from_hash": head.hash, "rows": rows}
 
 
 def _lock_head(house: House, connection: Connection) -> _End:

@@ -62,10 +62,9 @@ class _Question(Together[None, Standing]):
 
     async def work(self, house: House, asked: list[None]) -> list[Standing]:
         try:
-            async with house.registry.asession() as session:
-                version = (await session.execute(text("SELECT version FROM standing"))).scalar_one()
-        except (DBAPIError, OSError) as error:
-            raise _silent(error) from None
+            version = await _version(house)
+        except (DBAPIError, OSError):
+            version = await _version_again(house)
         if version != self._standing.version:
             self._standing = Standing(version)
         return [self._standing] * len(asked)
@@ -78,6 +77,20 @@ async def standing(house: House) -> Standing:
         Unavailable: the control database does not answer.
     """
     return await house.registry.only(_Question).ask(house, None)
+
+
+async def _version(house: House) -> int:
+    async with house.registry.astatement() as connection:
+        version: int = (await connection.execute(text("SELECT version FROM standing"))).scalar_one()
+        return version
+
+
+async def _version_again(house: House) -> int:
+    """A second try: the first may have met a connection from before the server's last restart."""
+    try:
+        return await _version(house)
+    except (DBAPIError, OSError) as error:
+        raise _silent(error) from None
 
 
 def _silent(error: BaseException) -> Unavailable:

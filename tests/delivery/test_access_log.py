@@ -142,8 +142,9 @@ def test_a_caller_that_goes_away_still_leaves_its_record(house: House) -> None:
     assert [record["request"] for record in log(house)] == ["R0", "R1", "R2"]
 
 
-def _append_many(settings: Settings, name: str, count: int) -> None:
+def _append_many(settings: Settings, name: str, count: int, ready: Any) -> None:
     house = House.open(settings)
+    ready.wait(120)
 
     async def run() -> None:
         await asyncio.gather(*(access_log.aappend(house, entry(client=f"{name}{n}")) for n in range(count)))
@@ -159,7 +160,8 @@ def _append_many(settings: Settings, name: str, count: int) -> None:
 
 def test_processes_appending_at_once_keep_one_whole_chain(house: House, settings: Settings) -> None:
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_append_many, args=(settings, name, 200)) for name in ("a", "b", "c")]
+    ready = spawn.Barrier(3)
+    processes = [spawn.Process(target=_append_many, args=(settings, name, 200, ready)) for name in ("a", "b", "c")]
     for process in processes:
         process.start()
     for process in processes:
@@ -229,7 +231,7 @@ TAMPERINGS: dict[str, tuple[list[str], int, str, str]] = {
     ),
     "another class": (["UPDATE access_log SET retention = 'network_log' WHERE seq = 5"], 5, "altered", "内容被改动"),
     "a hash bit flipped": (
-        ["UPDATE access_log SET hash = translate(hash, '0', '1') WHERE seq = 9"],
+        ["UPDATE access_log SET hash = translate(hash, '0123456789abcdef', '123456789abcdef0') WHERE seq = 9"],
         9,
         "altered",
         "第 9 条",
