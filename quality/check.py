@@ -7,7 +7,7 @@ resource version and the day of the push. Columns: `_row`, the items typed by `s
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
@@ -18,7 +18,7 @@ from exchange.engine import STAGING_KEY
 from exchange.house import House
 from exchange.intake import tables
 from exchange.progress import Progress, silent
-from quality.normalise import changed, normalised, text_of, typed
+from quality.normalise import changed, cleaned, finished, text_of, typed
 from quality.rules import UNIQUE, WORD, Rule, bit, fails, fails_any
 
 
@@ -86,20 +86,20 @@ def run(
 
 
 def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:
-    """The whole pass as one query, three layers deep: normalised text, values, bits."""
+    """The whole pass as one query: cleaned text, finished text, values, bits, each a layer over the one before."""
     items = resource.items
-    texts = ", ".join(
-        f"{normalised(i, quoted(i.name), as_code=i.name in resource.key)} AS {quoted('_n_' + i.name)}" for i in items
-    )
-    originals = ", ".join(f"{quoted(i.name)} AS {quoted('_o_' + i.name)}" for i in items)
+    both = [(item, quoted(item.name), quoted("_o_" + item.name), quoted("_n_" + item.name)) for item in items]
+    cleaning = ", ".join(f"{q} AS {o}, {cleaned(i, q, as_code=i.name in resource.key)} AS {n}" for i, q, o, n in both)
+    finishing = ", ".join(f"{o}, {finished(item, n)} AS {n}" for item, _, o, n in both)
     values = ", ".join(_value(item) for item in items)
-    kept = " + ".join(f"{changed(quoted('_o_' + i.name), quoted('_n_' + i.name))}::INTEGER" for i in items)
+    kept = " + ".join(f"{changed(o, n)}::INTEGER" for _, _, o, n in both)
     names = ", ".join(quoted(item.name) for item in items)
     return f"""
 SELECT _row, {names}, hash({names}) AS _hash, _changed, {", ".join(_words(rules))}
 FROM (SELECT _row, _broken, {values}, {kept} AS _changed
-      FROM (SELECT _row, _broken, {originals}, {texts}
-            FROM {source}))"""
+FROM (SELECT _row, _broken, {finishing}
+FROM (SELECT _row, _broken, {cleaning}
+FROM {source})))"""
 
 
 def count(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> Counts:
@@ -123,8 +123,6 @@ def direct_counts(connection: DuckDBPyConnection, staged: str, rules: Sequence[R
 
 
 def _harmless(rule: Rule) -> Rule:
-    from dataclasses import replace
-
     return replace(rule, level=Level.WARN)
 
 

@@ -22,24 +22,39 @@ _PLAIN_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}|[0-9]{14}|[
 _NUMBERS = (DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT)
 
 
-def normalised(item: Item, expr: str, *, as_code: bool = False) -> str:
-    """SQL of the normalised text of an item (NULL where nothing is left). `as_code`: half width, as a key needs it."""
-    if item.identifier == "resident_number":
-        return _unless(expr, RESIDENT_FORM, _let(_identifier(expr), upgrade_resident_number("it")))
-    if item.identifier == "uscc":
-        return _unless(expr, USCC_FORM, _identifier(expr))
+def cleaned(item: Item, expr: str, *, as_code: bool = False) -> str:
+    """First step: SQL of an item's text without blanks, wide forms and local separators; NULL where nothing is left.
+
+    `as_code`: half width also for plain text, as a key needs it.
+    """
+    if item.identifier is not None:
+        plain = RESIDENT_FORM if item.identifier == "resident_number" else USCC_FORM
+        return _unless(expr, plain, _identifier(expr))
     if item.type in _NUMBERS:
-        return _unless(expr, _PLAIN_NUMBER, _number(expr))
+        return _unless(expr, _PLAIN_NUMBER, _something(_half(expr)))
     if item.type is DataType.DATE:
         return _unless(expr, _PLAIN_DATE, _date(expr))
     if item.type is DataType.TIMESTAMP:
         return _unless(expr, _PLAIN_TIME, _timestamp(expr))
     if item.type is DataType.BOOLEAN:
-        return f"nullif(upper({_half(expr)}), '')"
+        return _something(f"upper({_half(expr)})")
     if item.code_table is not None or as_code:
-        return _unless(expr, "[!-~]+", f"nullif({_half(expr)}, '')")
+        return _unless(expr, "[!-~]+", _something(_half(expr)))
     edges = f"regexp_matches({expr}, '^{_BLANK_CLASS}|{_BLANK_CLASS}$')"
-    return f"CASE WHEN {edges} THEN nullif({_trimmed(expr)}, '') ELSE nullif({expr}, '') END"
+    return f"CASE WHEN {edges} THEN {_something(_trimmed(expr))} ELSE {_something(expr)} END"
+
+
+def finished(item: Item, text: str) -> str:
+    """Second step, over the cleaned text as a column: fifteen digits become eighteen, thousands separators go.
+
+    A step of its own because the engine repeats an expression inside CASE as often as it is named.
+    """
+    if item.identifier == "resident_number":
+        return upgrade_resident_number(text)
+    if item.type in _NUMBERS:
+        grouped = r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"
+        return f"CASE WHEN contains({text}, ',') AND regexp_full_match({text}, '{grouped}') THEN replace({text}, ',', '') ELSE {text} END"
+    return text
 
 
 def changed(original: str, normal: str) -> str:
@@ -86,13 +101,12 @@ def _unless(expr: str, plain: str, work: str) -> str:
     return f"CASE WHEN regexp_full_match({expr}, '{plain}') THEN {expr} ELSE {work} END"
 
 
+def _something(expr: str) -> str:
+    return f"nullif({expr}, '')"
+
+
 def _trimmed(expr: str) -> str:
     return f"trim({expr}, '{_BLANKS}')"
-
-
-def _let(value: str, body: str) -> str:
-    """`body` over a value called `it`, evaluated once: inside CASE the engine would repeat it as often as it is named."""
-    return f"list_transform([{value}], lambda it: {body})[1]"
 
 
 def _half(expr: str) -> str:
@@ -102,24 +116,17 @@ def _half(expr: str) -> str:
 
 
 def _identifier(expr: str) -> str:
-    return f"nullif(upper(regexp_replace({_half(expr)}, '{_BLANK_CLASS}+', '', 'g')), '')"
-
-
-def _number(expr: str) -> str:
-    grouped = r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"
-    return _let(
-        _half(expr), f"CASE WHEN regexp_full_match(it, '{grouped}') THEN replace(it, ',', '') ELSE nullif(it, '') END"
-    )
+    return _something(f"upper(regexp_replace({_half(expr)}, '{_BLANK_CLASS}+', '', 'g'))")
 
 
 def _date(expr: str) -> str:
     day = r"^([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?([ T]00?:00(:00(\.0+)?)?)?$"
-    return f"nullif(regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3'), '')"
+    return _something(f"regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3')")
 
 
 def _timestamp(expr: str) -> str:
     day = r"^([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?"
-    return f"nullif(regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3'), '')"
+    return _something(f"regexp_replace({_half(expr)}, '{day}', '\\1-\\2-\\3')")
 
 
 def _is_date(text: str) -> str:

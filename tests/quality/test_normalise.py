@@ -1,5 +1,6 @@
 """One spelling for one value, drawn as tables: as sent, as kept."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exchange.catalogue.model import DataType, Item
-from quality.normalise import changed, normalised, typed
+from quality.normalise import changed, cleaned, finished, typed
 from tests.quality.kit import column
 
 SPACE = "\u3000"
@@ -82,17 +83,24 @@ TEXTS: dict[str, tuple[Item, bool, dict[str, str | None]]] = {
 }
 
 
+def kept(connection: DuckDBPyConnection, one: Item, texts: Sequence[str | None], as_code: bool = False) -> list[str | None]:
+    """What is kept of each text, after both steps."""
+    half = [None if text is None else str(text) for text in column(connection, cleaned(one, "x", as_code=as_code), texts)]
+    return [None if text is None else str(text) for text in column(connection, finished(one, "x"), half)]
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_as_sent_and_as_kept(connection: DuckDBPyConnection, name: str) -> None:
     one, as_code, table = TEXTS[name]
-    expression = normalised(one, "x", as_code=as_code)
-    kept = column(connection, expression, list(table))
-    assert dict(zip(table, kept, strict=True)) == table
-    assert (
-        column(connection, normalised(one, "x", as_code=as_code), [str(k) if k else None for k in kept]) == kept
-    )  # idempotent
-    noted = column(connection, changed("x", expression), list(table))
-    assert noted == [(sent or None) != wanted for sent, wanted in table.items()]
+    found = kept(connection, one, list(table), as_code)
+    assert dict(zip(table, found, strict=True)) == table
+    assert kept(connection, one, found, as_code) == found  # idempotent
+
+
+def test_what_was_changed(connection: DuckDBPyConnection) -> None:
+    rows = "(VALUES ('1', '1', 1), (' 1', '1', 2), ('', NULL, 3), (' ', NULL, 4), (NULL, NULL, 5)) AS t(o, n, i)"
+    found = connection.execute(f"SELECT {changed('o', 'n')} FROM {rows} ORDER BY i").fetchall()
+    assert found == [(False,), (True,), (False,), (True,), (False,)]
 
 
 TYPED: dict[str, tuple[Item, dict[str, str | None]]] = {
@@ -128,8 +136,7 @@ TYPED: dict[str, tuple[Item, dict[str, str | None]]] = {
 @pytest.mark.parametrize("name", TYPED)
 def test_values_as_typed_or_not_at_all(connection: DuckDBPyConnection, name: str) -> None:
     one, table = TYPED[name]
-    text = f"({normalised(one, 'x')})"
-    values = column(connection, f"CAST({typed(one, text)} AS VARCHAR)", list(table))
+    values = column(connection, f"CAST({typed(one, 'x')} AS VARCHAR)", kept(connection, one, list(table)))
     assert dict(zip(table, values, strict=True)) == table
 
 
@@ -138,6 +145,6 @@ def test_values_as_typed_or_not_at_all(connection: DuckDBPyConnection, name: str
 def test_no_text_whatever_makes_it_raise_or_change_twice(connection: DuckDBPyConnection, texts: list[str]) -> None:
     kinds = [item(kind) for kind in "CNYDTLMIBF"] + [item("C", identifier="resident_number"), item("C", identifier="uscc")]
     for one in kinds:
-        kept = column(connection, normalised(one, "x"), texts)
-        assert column(connection, normalised(one, "x"), [text if text is None else str(text) for text in kept]) == kept
+        found = kept(connection, one, texts)
+        assert kept(connection, one, found) == found
         column(connection, typed(one, "x"), texts)
