@@ -79,6 +79,7 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         found.decision = "accepted"
         found.confirmed_by = caller.person or caller.client_id or caller.department
         push.state = "accepted"
+        push.dispatched_at = None  # the courier carries it a second time (infra/courier.py)
         _record(session, push, found, confirmed=True)
         return VerdictView.of(found, push)
 
