@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -174,6 +175,12 @@ OPEN = {"GET /health", "POST /oauth/token"}  # every other route of ours asks
 def test_no_route_is_forgotten(house: House) -> None:
     routes = [route for route in create_app(house).routes if isinstance(route, APIRoute)]
     assert {f"{method} {route.path}" for route in routes for method in route.methods} == OPEN | set(ROUTES)
+
+
+def test_a_look_up_passes_no_thread(house: House) -> None:
+    (route,) = [one for one in create_app(house).routes if isinstance(one, APIRoute) and one.path.startswith("/v1/query")]
+    calls = [route.endpoint, *(needed.call for needed in route.dependant.dependencies)]
+    assert [call.__name__ for call in calls if call and not iscoroutinefunction(call)] == []
 
 
 @pytest.mark.parametrize(("make_token", "reason", "zh", "en"), UNKNOWN)
