@@ -20,7 +20,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from exchange.catalogue.model import Level
-from exchange.errors import Unavailable
+from exchange.errors import NotFound, Unavailable
 from exchange.house import House
 from exchange.progress import Progress, silent
 from quality import check
@@ -37,7 +37,8 @@ _ELSEWHERE = re.compile(
 _STYLE = """<style>
 body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
 table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}
-ul{padding-left:1.2rem}pre{white-space:pre-wrap}.modal,form,.navbar{display:none}
+ul{padding-left:1.2rem}pre{white-space:pre-wrap}.modal,form,.navbar,footer,#navigation{display:none}
+.fa-check-circle::before{content:"✓";color:#3a7d5c}.fa-times::before{content:"✗";color:#b8443c}i{font-style:normal}
 </style></head>"""
 
 
@@ -47,8 +48,17 @@ def results_folder(house: House, push_id: str) -> Path:
 
 
 def data_docs(house: House, push_id: str) -> Path:
-    """The first page of a push's Data Docs."""
-    return results_folder(house, push_id) / "docs" / "index.html"
+    """The page of a push's results in its Data Docs (their index needs scripts from elsewhere, so nothing links to it).
+
+    Raises:
+        NotFound: the push was not judged, or its results were removed.
+    """
+    for page in (results_folder(house, push_id) / "docs" / "validations").rglob("*.html"):
+        return page
+    raise NotFound(
+        f"没有推送 {push_id} 的 Data Docs：尚未检查，或已清除",
+        f"there are no Data Docs of push {push_id}: not judged yet, or removed",
+    )
 
 
 def validate(

@@ -14,11 +14,12 @@ from exchange.callers import Caller
 from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.events import Tag, record
 from exchange.house import House
+from exchange.intake import tables
 from exchange.progress import Progress, silent
 from exchange.registry.models import Push
 from exchange.registry.models import Verdict as VerdictRow
 from quality import check as one_pass
-from quality import quarantine, rules
+from quality import quarantine, rules, staging
 from quality.check import Counts
 from quality.subject import Subject
 from quality.verdict import VerdictView as VerdictView
@@ -41,7 +42,11 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
             session.get_one(Push, push_id).state = "checking"
         _sweep(house, push_id)
         counts, failed = _judge(house, subject, progress or silent)
-        return _decide(house, subject, counts, failed)
+        view = _decide(house, subject, counts, failed)
+    tables.drop(house, push_id)
+    if view.decision == "rejected":
+        staging.drop(house, push_id)  # its rows go nowhere; what failed is in quarantine
+    return view
 
 
 def verdict(house: House, push_id: str) -> VerdictView:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from sqlalchemy import select
 
 from exchange import catalogue
+from exchange.errors import NotFound
 from exchange.house import House
 from exchange.intake import pushes
 from exchange.intake.pushes import CHINA
@@ -82,14 +83,13 @@ def as_dict(house: House, push_id: str) -> dict[str, Any]:
     verdict = gate.verdict(house, push_id)
     receipt = pushes.get(house, push_id)
     resource = catalogue.resource_at(house, receipt.resource_id, receipt.resource_version)
-    docs = expectations.data_docs(house, push_id)
     return {
         "receipt": receipt.as_dict(),
         "resource": {"id": resource.id, "code": resource.code, "title": resource.title, "version": resource.version},
         "verdict": verdict.as_dict(),
         "indicators": [asdict(indicator) for indicator in indicators(verdict)],
         "trend": [asdict(point) for point in trend(house, receipt.resource_id)],
-        "data_docs": os.path.relpath(docs, house.settings.folder("reports")) if docs.exists() else None,
+        "data_docs": _data_docs(house, push_id),
     }
 
 
@@ -162,6 +162,14 @@ def bars(points: list[Point], push_id: str) -> list[dict[str, Any]]:
             }
         )
     return drawn
+
+
+def _data_docs(house: House, push_id: str) -> str | None:
+    """Where the Data Docs are, from the reports' folder."""
+    try:
+        return os.path.relpath(expectations.data_docs(house, push_id), house.settings.folder("reports"))
+    except NotFound:
+        return None
 
 
 def _point(push: Push, verdict: Verdict) -> Point:

@@ -189,8 +189,8 @@ def test_the_report_is_whole_and_shows_the_last_pushes(house: House) -> None:
     assert "200 行中接受 192 行，隔离 8 行" in said
     assert "准确性 · 内容正确性" in said
     assert "15.50%" in said  # the third push stands in the picture of the second's page
-    assert page.addresses == [f"../gx/{second}/docs/index.html"]
-    assert (house.settings.root / "reports" / page.addresses[0]).resolve().exists()
+    (address,) = page.addresses
+    assert (house.settings.root / "reports" / address).resolve() == expectations.data_docs(house, second)
     points = report.trend(house, "police_household")
     assert [(p.batch, p.decision, p.quarantined) for p in points] == [
         (1, "accepted", 1),
@@ -200,7 +200,7 @@ def test_the_report_is_whole_and_shows_the_last_pushes(house: House) -> None:
     scores = {one.code: one.score for one in report.indicators(gate.verdict(house, second))}
     assert scores["0302"] == 1.0
     assert scores["0105"] is not None
-    assert report.as_dict(house, second)["data_docs"] == page.addresses[0]
+    assert report.as_dict(house, second)["data_docs"] == address
     with pytest.raises(NotFound):
         report.render(house, "P260101-0000000000")
 
