@@ -5,10 +5,13 @@ still has somebody to stop it.
 """
 
 import signal
+import time
 
 from exchange.seal import Seal
 from exchange.settings import read_settings
 from infra import postgres
+
+LAST_BREATH = 3.0  # seconds
 
 
 def main() -> None:
@@ -18,6 +21,8 @@ def main() -> None:
     settings = read_settings()
     with postgres.running(settings, Seal.open(settings.key_folder)):
         signal.sigwait(told)
+        # When our starter was killed, its threads die one by one and hold its lock until the last of them is gone.
+        time.sleep(LAST_BREATH)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -143,9 +143,10 @@ def with_ports(settings: Settings) -> Settings:
         SettingError: a port is taken; names the setting.
     """
     found = {}
-    for name in ("api_port", "airflow_port"):
-        port = getattr(settings, name)
-        with socket.socket() as probe:
+    with ExitStack() as probes:
+        for name in ("api_port", "airflow_port"):
+            port = getattr(settings, name)
+            probe = probes.enter_context(socket.socket())  # held until both are found, or they might be one
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((settings.api_host, port))

@@ -505,10 +505,10 @@ def _only_ours(settings: Settings, residents: int) -> None:
     if held == str(residents) or (held is None and not (settings.root / "catalogue.json").exists()):
         mark.write_text(f"{residents}\n")
         return
-    found = f"{int(held):,} 居民的演示城市 / a demo city of {held}" if held else "别的目录 / another catalogue"
+    zh, en = (f"{held} 居民的演示城市", f"a demo city of {held}") if held else ("别的目录", "another catalogue")
     raise SettingError(
-        f"数据目录 {settings.root} 里是{found}：请用 EXCHANGE_DATA 另指一个目录，或先 make clean",
-        f"the data folder {settings.root} holds something else: name another by EXCHANGE_DATA, or `make clean` first",
+        f"数据目录 {settings.root} 里是{zh}：请用 EXCHANGE_DATA 另指一个目录，或先 make clean",
+        f"the data folder {settings.root} holds {en}: name another by EXCHANGE_DATA, or `make clean` first",
     )
 
 

@@ -5,8 +5,8 @@ Expectations takes seconds to import; a forked worker inherits it, and shares it
 """
 
 import pools.way  # noqa: F401
-from quality.expectations import _library as judging_library
+from quality import expectations
 
-judging_library()
+expectations.preload()
 
 __all__: list[str] = []

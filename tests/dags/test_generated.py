@@ -154,3 +154,50 @@ def test_500_resources_are_read_in_two_seconds_without_anything_heavy(tmp_path: 
     assert len(found["dags"]) == 521
     assert found["took"] <= 2.0
     assert {"duckdb", "great_expectations", "polars", "pyarrow", "psycopg", "psycopg2", "lmdb"}.isdisjoint(found["loaded"])
+
+
+TELLING = """
+import sys
+sys.path.insert(0, {folder!r})
+import duckdb
+import exchange_dags
+from exchange.errors import NotFound, Unavailable
+
+def stumbles() -> str:
+    return duckdb.sql("SELECT CAST('11010519491231002X' AS INTEGER)").fetchone()[0]
+
+def misses() -> str:
+    raise NotFound("没有", "none")
+
+def waits() -> str:
+    raise Unavailable("没有应答", "no answer")
+
+for work in (stumbles, misses, waits):
+    try:
+        exchange_dags.careful(work)()
+    except Exception as error:
+        print(type(error).__name__, "|", error, "|", error.__cause__, error.__suppress_context__)
+"""
+
+
+def test_an_error_of_the_engine_reaches_the_log_without_the_value_it_quotes(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AIRFLOW_HOME": str(tmp_path),
+        "EXCHANGE_DATA": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TELLING.format(folder=str(ROOT / "dags"))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    engine, ours, away = done.stdout.splitlines()[-3:]
+    assert engine.startswith("AirflowException | ConversionException at <string>:")
+    assert "11010519491231002X" not in done.stdout + done.stderr
+    assert engine.endswith("| None True")
+    assert ours == "AirflowFailException | not-found: 没有 / none | None True"  # not tried again
+    assert away == "AirflowException | 没有应答 / no answer | None True"  # tried again
