@@ -31,7 +31,11 @@ SILENT_LOG = {
     "log_min_duration_statement": ("-1",),
 }
 
-BUCKETS = 8  # files a table version is split into, by the hash of its key: a keyed look-up opens one of them
+# Files a table version is split into, by the hash of its key: a keyed look-up opens one of them. `_bucket` repeats the
+# file's number in each row, so that Parquet's own statistics let a merge skip the other files; both are part of the
+# tables' form, so this never changes.
+FILES = 8
+BUCKET_COLUMN = {"_bucket": "UTINYINT"}
 
 _PREPARING = 0x4C414B45  # one process at a time makes the catalogue
 _TRIES = 8
@@ -153,10 +157,31 @@ def replacing(connection: DuckDBPyConnection, table: str, columns: dict[str, str
     draft, kept = f"lake.{quoted(table + '__next')}", f"lake.{quoted(table)}"
     listed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     connection.execute(f"CREATE TABLE {draft} ({listed})")
-    connection.execute(f"ALTER TABLE {draft} SET PARTITIONED BY (bucket({BUCKETS}, {quoted(bucketed_by)}))")
+    connection.execute(f"ALTER TABLE {draft} SET PARTITIONED BY (bucket({FILES}, {quoted(bucketed_by)}))")
     yield draft
     connection.execute(f"DROP TABLE IF EXISTS {kept}")
     connection.execute(f"ALTER TABLE {draft} RENAME TO {quoted(table)}")
+
+
+def hashed(column: str) -> str:
+    """The hash (SQL, not negative) by which DuckLake's `bucket` splits text."""
+    return f"(murmur3_32({quoted(column)}::VARCHAR) & 2147483647)"
+
+
+def bucket_of(column: str) -> str:
+    """What belongs into `_bucket` (SQL)."""
+    return f"({hashed(column)} % {FILES})::UTINYINT"
+
+
+def in_bucket(column: str, bucket: int, buckets: int, *, split_by_it: bool) -> str:
+    """Predicate: this key is in bucket `bucket` of `buckets`. NULL is in none. `split_by_it`: the table's files are split
+    by this very column, so whole files are skipped."""
+    exactly = f"{hashed(column)} % {buckets} = {bucket}"
+    if not split_by_it:
+        return exactly
+    if FILES % buckets == 0:
+        return f"_bucket IN ({', '.join(str(file) for file in range(bucket, FILES, buckets))})"
+    return f"_bucket = {bucket % FILES} AND {exactly}" if buckets % FILES == 0 else exactly
 
 
 def version(table: str, snapshot: int) -> str:

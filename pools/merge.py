@@ -184,7 +184,7 @@ class _Merge:
 
     def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
         definition, joined = self.definition, "temp.joined"
-        predicates = [survivorship.in_bucket(source.key_item, bucket, self.buckets) for source in self.sources]
+        predicates = [source.in_bucket(bucket, self.buckets) for source in self.sources]
         self._run(f"CREATE TEMP TABLE joined AS {survivorship.joined(definition, self.sources, predicates)}")
         opened = self._run(
             f"INSERT INTO {base} {survivorship.winners(definition, self.sources, joined, self.facts['number'])}"
@@ -194,7 +194,7 @@ class _Merge:
         gone = 0
         if self.previous is not None:
             before, previous = self.previous
-            predicate = survivorship.in_bucket(before.key, bucket, self.buckets)
+            predicate = lake.in_bucket(before.key, bucket, self.buckets, split_by_it=True)
             gone = self._run(f"INSERT INTO {base} {survivorship.closed(definition, before, previous, joined, predicate)}")
         self._run("DROP TABLE temp.joined")
         return {"rows": opened + gone, "closed": gone, "conflicts": conflicts}

@@ -21,8 +21,8 @@ from exchange.registry.models import PoolCommit, Push
 from pools import lake
 from quality import staging
 
-# What every pool row carries beside its items: its row in the push, the push's batch and receipt, and its row hash.
-OWN_COLUMNS = {"_row": "BIGINT", "_batch": "BIGINT", "_push": "VARCHAR", "_hash": "UBIGINT"}
+# What every pool row carries beside its items: its row in the push, the push's batch and receipt, its row hash, its file.
+OWN_COLUMNS = lake.BUCKET_COLUMN | {"_row": "BIGINT", "_batch": "BIGINT", "_push": "VARCHAR", "_hash": "UBIGINT"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,14 @@ def bucket_item(resource: Resource) -> str:
 def _replace(connection: DuckDBPyConnection, resource: Resource, push: Push, relation: str) -> lake.Facts:
     items = {item.name: sql_type(item) for item in resource.items}
     chosen = ", ".join(
-        ["_row", f"{push.batch}::BIGINT", literal(push.id), "_hash", *(quoted(name) for name in items)],
+        [
+            lake.bucket_of(bucket_item(resource)),
+            "_row",
+            f"{push.batch}::BIGINT",
+            literal(push.id),
+            "_hash",
+            *(quoted(name) for name in items),
+        ],
     )
     with lake.replacing(connection, table(resource.id), OWN_COLUMNS | items, bucket_item(resource)) as draft:
         inserted = connection.execute(f"INSERT INTO {draft} SELECT {chosen} FROM {relation}").fetchone()

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource
 from exchange.catalogue.sql import literal, quoted, sql_type
+from pools import lake, pool
 
 # What every base row carries beside key and fields: closed (gone from every source), and the number of the build whose
 # inputs its values and pointers come from (for a closed row: the last build that still saw it).
-OWN_COLUMNS = {"_closed": "BOOLEAN", "_build": "INTEGER"}
+OWN_COLUMNS = {"_closed": "BOOLEAN", "_build": "INTEGER", "_bucket": "UTINYINT"}
 CONFLICT_COLUMNS = {
     "key": "VARCHAR",
     "field": "VARCHAR",
@@ -31,6 +32,10 @@ class Source:
     resource: Resource
     relation: str
     key_item: str
+
+    def in_bucket(self, bucket: int, buckets: int) -> str:
+        """Predicate: the rows whose key is in this bucket."""
+        return lake.in_bucket(self.key_item, bucket, buckets, split_by_it=pool.bucket_item(self.resource) == self.key_item)
 
     @property
     def one_row_a_key(self) -> bool:
@@ -59,11 +64,6 @@ def base_columns(definition: BaseDefinition) -> dict[str, str]:
     for field in definition.fields:
         columns |= {field.name: field_type(field), pointer(field.name): "UTINYINT"}
     return columns | OWN_COLUMNS
-
-
-def in_bucket(column: str, bucket: int, buckets: int) -> str:
-    """Predicate: this key belongs to this bucket. NULL keys belong to none."""
-    return f"(murmur3_32({quoted(column)}) & 2147483647) % {buckets} = {bucket}"
 
 
 def is_key(column: str) -> str:
@@ -117,7 +117,7 @@ def winners(definition: BaseDefinition, sources: list[Source], relation: str, bu
         whens = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places)
         which = f"CASE {whens} END::UTINYINT" if places else "NULL::UTINYINT"
         columns += [f"{chosen} AS {quoted(field.name)}", f"{which} AS {quoted(pointer(field.name))}"]
-    return f"SELECT {', '.join(columns)}, false AS _closed, {build}::INTEGER AS _build FROM {relation}"
+    return f"SELECT {', '.join(columns)}, false, {build}, {lake.bucket_of(_KEY)} FROM {relation}"
 
 
 def conflicts(definition: BaseDefinition, sources: list[Source], relation: str) -> str | None:
@@ -145,7 +145,7 @@ def closed(definition: BaseDefinition, before: BaseDefinition, previous: str, re
             ]
     listed = ", ".join(f"{value} AS {quoted(name)}" for value, name in zip(columns, base_columns(definition), strict=False))
     return (
-        f"SELECT {listed}, true AS _closed, _build FROM {previous} p "
+        f"SELECT {listed}, true, _build, _bucket FROM {previous} p "
         f"WHERE {predicate} AND NOT EXISTS (SELECT 1 FROM {relation} j WHERE j.{_KEY} = p.{quoted(before.key)})"
     )
 

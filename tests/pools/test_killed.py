@@ -108,7 +108,7 @@ def digest(house: House, relation_: str, order: str) -> object:
 
 
 def pool_digest(house: House) -> object:
-    return digest(house, f"(SELECT * FROM {pool.rows_sql(house, 'police')})", "id")
+    return digest(house, f"(SELECT * EXCLUDE (_bucket) FROM {pool.rows_sql(house, 'police')})", "id")
 
 
 def base_digests(house: House) -> list[object]:

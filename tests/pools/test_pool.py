@@ -19,7 +19,7 @@ def rows(house: House, resource_id: str, as_of_push: str | None = None) -> list[
     with lake.opened(house) as connection:
         relation_ = pool.rows_sql(house, resource_id, as_of_push)
         return connection.execute(
-            f"SELECT _row, _batch, _push, * EXCLUDE (_row, _batch, _push, _hash) FROM {relation_} ORDER BY _row"
+            f"SELECT _row, _batch, _push, * EXCLUDE (_row, _batch, _push, _hash, _bucket) FROM {relation_} ORDER BY _row"
         ).fetchall()
 
 
