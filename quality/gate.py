@@ -36,13 +36,11 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
     with house.registry.session() as alone:
         # two runs of one push (a retry beside a slow first) would write the same files; the second waits, then finds it
         alone.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(push_id, 0))))
-        with house.registry.session() as session:
-            if session.get(VerdictRow, push_id) is not None:
-                return _view(session, push_id)
-            session.get_one(Push, push_id).state = "checking"
-        _sweep(house, push_id)
-        counts, failed = _judge(house, subject, progress or silent)
-        view = _decide(house, subject, counts, failed)
+        view = _begin(house, push_id)
+        if view is None:
+            _sweep(house, push_id)
+            counts, failed = _judge(house, subject, progress or silent)
+            view = _decide(house, subject, counts, failed)
     tables.drop(house, push_id)
     if view.decision == "rejected":
         staging.drop(house, push_id)  # its rows go nowhere; what failed is in quarantine
@@ -89,10 +87,19 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         return VerdictView.of(found, push)
 
 
+def _begin(house: House, push_id: str) -> VerdictView | None:
+    """The verdict if there is one; else the push is being checked from now on."""
+    with house.registry.session() as session:
+        if session.get(VerdictRow, push_id) is not None:
+            return _view(session, push_id)
+        session.get_one(Push, push_id).state = "checking"
+        return None
+
+
 def _sweep(house: House, push_id: str) -> None:
     """Remove what a killed run left half written."""
     for folder in ("staging", "quarantine", "gx"):
-        for litter in house.settings.folder(folder).glob(f".{push_id}.*"):
+        for litter in house.settings.folder(folder).glob(f".*{push_id}.*"):
             if litter.is_dir():
                 shutil.rmtree(litter)
             else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 from polars import DataFrame
+from sqlalchemy import select
 
 from exchange import access_log
 from exchange.access_log import AccessEntry
@@ -19,6 +20,7 @@ from exchange.catalogue.sql import literal, quoted
 from exchange.errors import AccessRefused, NotFound
 from exchange.house import House
 from exchange.intake import tables
+from exchange.registry.models import Push
 from quality import check
 from quality.rules import Rule, fails, fails_any
 from quality.subject import Subject
@@ -59,7 +61,7 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
     A cell that a spreadsheet would run as a formula gets an apostrophe before it. `warnings` adds what was only noted.
 
     Raises:
-        NotFound: no such push, or not judged yet. AccessRefused: another department's push.
+        NotFound: no such push, not judged yet, or aged out. AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
     entry = AccessEntry(
@@ -83,15 +85,26 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         )
     path = quarantine_file(house, push_id)
     if not path.exists():
-        access_log.append(house, replace(entry, decision="not_found", reason="not judged yet"))
+        access_log.append(house, replace(entry, decision="not_found", reason="no row-error file"))
         raise NotFound(
-            f"推送 {push_id} 尚未检查，还没有行错误文件",
-            f"push {push_id} has not been judged yet; there is no row-error file",
+            f"推送 {push_id} 没有行错误文件：尚未检查，或已随原始数据按保留规则清除",
+            f"push {push_id} has no row-error file: not judged yet, or removed with its landed bytes by the retention rule",
         )
     content = _csv(house, path, warnings)
     digest = house.seal.keyed_hash("answer", content)
     access_log.append(house, replace(entry, answer_digest=digest))
     return content
+
+
+def age_out(house: House) -> int:
+    """Remove what is kept of pushes whose landed bytes have been aged out; how many files."""
+    kept = {path.stem: path for path in house.settings.folder("quarantine").glob("P*.parquet")}
+    query = select(Push.id).where(Push.id.in_(kept), Push.landed_removed_at.is_not(None))
+    with house.registry.session() as session:
+        gone = list(session.scalars(query))
+    for push_id in gone:
+        kept[push_id].unlink(missing_ok=True)
+    return len(gone)
 
 
 def _csv(house: House, path: Path, warnings: bool) -> bytes:

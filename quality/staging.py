@@ -7,7 +7,7 @@ from exchange.catalogue.model import Level
 from exchange.catalogue.sql import quoted
 from exchange.errors import WrongState
 from exchange.house import House
-from exchange.intake import pushes
+from exchange.intake import pushes, tables
 from quality import check, rules
 from quality.subject import Subject
 
@@ -36,5 +36,9 @@ def accepted_sql(house: House, push_id: str) -> str:
 
 
 def drop(house: House, push_id: str) -> None:
-    """Remove the judged rows, once the pool has them. They can be made again while the landed bytes are kept."""
+    """Remove the judged rows and the table they came from, once the pool has them or never will.
+
+    Both can be made again while the landed bytes are kept.
+    """
     check.staged_file(house, push_id).unlink(missing_ok=True)
+    tables.drop(house, push_id)

@@ -1,6 +1,7 @@
 """What the gate leaves behind: Great Expectations' word, the row-error file, and no value anywhere else."""
 
 import json
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from exchange.callers import Caller
 from exchange.errors import AccessRefused, NotFound
 from exchange.house import House
+from exchange.registry.models import Push
 from quality import check, expectations, gate, quarantine, report, staging
 from quality.subject import Subject
 from tests import make
@@ -100,7 +102,7 @@ def log(house: House) -> list[tuple[object, ...]]:
 def test_only_the_pushing_department_gets_the_row_errors_and_every_attempt_is_on_record(house: House) -> None:
     make.small_city(house)
     push = land_messy(house)
-    with pytest.raises(NotFound, match="尚未检查，还没有行错误文件"):
+    with pytest.raises(NotFound, match="没有行错误文件：尚未检查"):
         quarantine.row_errors(house, kit.POLICE, push)
     gate.check(house, push)
     with pytest.raises(AccessRefused, match="行错误文件只给推送部门本身"):
@@ -144,8 +146,23 @@ def test_quarantined_rows_stay_encrypted_and_accepted_ones_are_dropped(house: Ho
     push = land_messy(house)
     gate.check(house, push)
     staging.drop(house, push)
-    assert [path.name for path in (house.settings.root / "staging").iterdir()] == []
+    assert [path.name for folder in ("staging", "rows") for path in (house.settings.root / folder).iterdir()] == []
     assert quarantine.quarantine_file(house, push).read_bytes()[:4] == b"PARE"  # an encrypted footer
+
+
+def test_the_row_errors_go_when_the_landed_bytes_go(house: House) -> None:
+    make.small_city(house)
+    old, young = land_messy(house), land_messy(house, batch=2)
+    for push in (old, young):
+        gate.check(house, push)
+    with house.registry.session() as session:
+        session.get_one(Push, old).landed_removed_at = datetime.now(UTC)
+    assert quarantine.age_out(house) == 1
+    assert quarantine.age_out(house) == 0
+    assert len(kit.row_errors(house, young)) > 0
+    with pytest.raises(NotFound, match="已随原始数据按保留规则清除"):
+        kit.row_errors(house, old)
+    assert gate.verdict(house, old).quarantined_rows == 8
 
 
 class Page(HTMLParser):
