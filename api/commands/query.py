@@ -1,12 +1,17 @@
 """查询: ask as a department, by its grant, with evidence, like any system does."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from api.opening import opened, operator
 from api.terminal import Json, mistakes_explained, show
+from exchange.callers import Caller
+from exchange.delivery import deliver
+from exchange.delivery.mode import Request
+from exchange.house import House
+from pools.reader import IndexReader
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +28,6 @@ def query(
     as_json: Json = False,
 ) -> None:
     """按授权查询 / query by a department's grant; every answer and refusal is recorded"""
-    from exchange.delivery import deliver
-    from exchange.delivery.mode import Request
-    from pools.reader import IndexReader
-
     with mistakes_explained(as_json), opened() as house:
         caller = operator(department)
         request = Request(
@@ -38,4 +39,11 @@ def query(
             person=caller.person,
             as_of=None,
         )
-        show(asyncio.run(deliver(house, IndexReader(house), caller, request)).as_dict(), as_json)
+        show(asyncio.run(_ask(house, caller, request)), as_json)
+
+
+async def _ask(house: House, caller: Caller, request: Request) -> dict[str, Any]:
+    try:
+        return (await deliver(house, IndexReader(house), caller, request)).as_dict()
+    finally:
+        await house.registry.aclose()
