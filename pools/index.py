@@ -88,9 +88,8 @@ def swap(house: House, target: str, progress: Progress = silent) -> str:
             .on_conflict_do_update(index_elements=["target"], set_=values | {"swapped_at": text("now()")})
         )
         events.record(session, events.Tag.INDEX_SWAPPED, object_id=shape.version, target=target, rows=shape.rows)
-        before = None if served is None else served.version
+        _remove_old(path.parent, {shape.version, None if served is None else served.version})
     os.utime(path.parent)  # readers notice at once; without it, within their refresh time
-    _remove_old(path.parent, {shape.version, before})
     return shape.version
 
 
@@ -247,7 +246,8 @@ def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
     """Write the file of a version under a temporary name, then give it its own."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".part")
-    draft.unlink(missing_ok=True)  # left by a killed run; the lock says nobody else writes it
+    for left in path.parent.glob("*.part"):  # by killed runs; the lock says nobody writes here now
+        left.unlink()
     salt = secrets.token_bytes(16)  # of this very file: a nonce is never used twice with one key
     secret = house.seal.derive("index buckets", salt).hex()
     blocks = max(1, -(-shape.rows // BLOCK_RECORDS))
