@@ -49,14 +49,14 @@ def server(server_folder: Path) -> Iterator[Databases]:
 
 
 @pytest.fixture
-def settings(server: Databases, tmp_path: Path) -> Settings:
+def settings(server: Databases, tmp_path: Path) -> Iterator[Settings]:
     """Settings of an empty house; its databases are its own, but Airflow's, which few tests touch."""
     assert server.admin is not None
     name = f"t{secrets.token_hex(6)}"
     with psycopg.connect(server.admin.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE exchange OWNER exchange")
         connection.execute(f"CREATE DATABASE {name}_lake OWNER exchange_lake")
-    return read_settings(
+    yield read_settings(
         _env_file=None,
         data=tmp_path / "var",
         keys=tmp_path / "keys",
@@ -66,6 +66,9 @@ def settings(server: Databases, tmp_path: Path) -> Settings:
         memory_limit="1GB",
         spare_disk="1MiB",
     )
+    with psycopg.connect(server.admin.url(), autocommit=True) as connection:
+        for database in (name, f"{name}_lake"):
+            connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ def test_the_worked_example_of_readme(shell: dict[str, str], tmp_path: Path) -> 
     migrate, load, push, build, explain, grant, query, saw, verified = answers
 
     assert migrate["first_time"] is True
-    assert load["loaded"] == 1
+    assert load["loaded"] == ["market_entity"]
     assert (push["decision"], push["rows"], push["accepted_rows"], push["quarantined_rows"]) == ("accepted", 3, 2, 1)
     assert (build["rows"], build["conflicts"]) == (2, 0)
     [field] = explain["fields"]
-    assert (field["value"], field["resource"], field["batch"]) == ("华为技术有限公司", "market_entity", 1)
+    assert (field["value"], field["source"]["resource"], field["source"]["batch"]) == ("华为技术有限公司", "market_entity", 1)
     assert grant["fields"] == ["entity_name", "registered_address"]
     [record] = query["records"]
     assert record["values"] == {"entity_name": "华为技术有限公司"}

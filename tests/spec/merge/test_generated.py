@@ -107,7 +107,7 @@ def test_engine_and_reference_agree(house: House, world: World) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
 @given(world=worlds())
 def test_engine_and_reference_agree_on_many(house: House, world: World) -> None:
     agree(house, world)
