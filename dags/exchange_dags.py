@@ -168,12 +168,14 @@ def verify() -> str:
 
 
 def age_out() -> str:
-    """Remove landed bytes that are old enough; receipts stay."""
+    """Remove landed bytes that are old enough, and the rejected values that came with them; receipts stay."""
     from exchange.intake import pushes
+    from quality import quarantine
 
     with opened() as house:
         removed = pushes.age_out(house, datetime.now(UTC))
-    log.info("%d landed parcels removed", removed)
+        waiting = quarantine.age_out(house)
+    log.info("%d landed parcels removed, %d quarantine files", removed, waiting)
     return str(removed)
 
 
