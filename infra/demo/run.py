@@ -42,7 +42,7 @@ PERSON = "演示经办员"
 STOPPED = 130  # told to stop before the end
 FINAL = ("pooled", "rejected", "held")
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass
