@@ -8,5 +8,5 @@ merge     pools/merge.py                 pools become golden records: per field 
 index     pools/index.py                 golden records become a keyed, encrypted serving index, swapped in whole
 serve     exchange/delivery/__init__.py  the only way out: grant -> mode -> evidence
 log       exchange/access_log.py         every answer and every refusal, durable before the first byte leaves
-evaluate  exchange/evaluation.py         timeliness, quality and use per department, over recorded facts
+evaluate  exchange/evaluation.py         whose data is overdue by its own update cycle, over recorded facts
 """

@@ -1,11 +1,18 @@
 """README's worked example runs as it stands: its own lines, in a shell, in an empty folder."""
 
+import hashlib
 import json
 import os
 import re
 import shlex
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +20,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "exchange"
+SERVE = """
+import sys, uvicorn
+from api.app import create_app
+from api.opening import opened
+with opened() as house:
+    uvicorn.run(create_app(house), port=int(sys.argv[1]), log_level="warning")
+"""
 
 
 def lines_of_the_example() -> list[str]:
@@ -52,7 +66,11 @@ def test_the_worked_example_of_readme(shell: dict[str, str], tmp_path: Path) -> 
     assert (push["decision"], push["rows"], push["accepted_rows"], push["quarantined_rows"]) == ("accepted", 3, 2, 1)
     assert (build["rows"], build["conflicts"]) == (2, 0)
     [field] = explain["fields"]
-    assert (field["value"], field["source"]["resource"], field["source"]["batch"]) == ("华为技术有限公司", "market_entity", 1)
+    assert (field["value"], field["source"]["resource"], field["source"]["batch"]) == (
+        "华为技术有限公司",
+        "market_entity",
+        1,
+    )
     assert grant["fields"] == ["entity_name", "registered_address"]
     [record] = query["records"]
     assert record["values"] == {"entity_name": "华为技术有限公司"}
@@ -62,6 +80,55 @@ def test_the_worked_example_of_readme(shell: dict[str, str], tmp_path: Path) -> 
     errors = tmp_path / "errors.csv"
     run(f"exchange row-errors {push['push_id']} --to {errors}", shell)
     assert "914403001922038217" in errors.read_text("utf-8-sig")
+
+
+def curls_of_the_example() -> list[list[str]]:
+    text = (ROOT / "README.md").read_text().split("## Over HTTP")[1]
+    block = re.search(r"```\n(curl.*?)```", text, re.DOTALL)
+    assert block is not None
+    return [shlex.split(line) for line in block.group(1).replace("\\\n", " ").splitlines()]
+
+
+def test_the_curl_lines_of_readme(shell: dict[str, str]) -> None:
+    if shutil.which("curl") is None and "CI" not in os.environ:
+        pytest.skip("curl is not on this machine")
+    provider = run("exchange client create 11410800900000014P 登记系统", shell)
+    consumer = run("exchange client create 11410800900000022J 规划系统", shell)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with door(shell, port):
+        token, push, query = curls_of_the_example()
+        digest = hashlib.sha256((ROOT / "docs/example/entities.csv").read_bytes()).hexdigest()
+
+        def curl(words: list[str], **known: str) -> Any:
+            for name, value in ({"127.0.0.1:8000": f"127.0.0.1:{port}", "DIGEST": digest} | known).items():
+                words = [word.replace(name, value) for word in words]
+            done = subprocess.run([*words, "-sS", "--noproxy", "*"], cwd=ROOT, capture_output=True, text=True, check=True)
+            return json.loads(done.stdout)
+
+        def token_of(client: dict[str, str]) -> str:
+            return str(curl(token, CLIENT=client["client_id"], SECRET=client["client_secret"])["access_token"])
+
+        assert curl(push, TOKEN=token_of(provider))["rows"] == 3
+        [record] = curl(query, TOKEN=token_of(consumer))["records"]
+        assert record["values"] == {"entity_name": "华为技术有限公司"}
+
+
+@contextmanager
+def door(shell: dict[str, str], port: int) -> Iterator[None]:
+    """The HTTP door of the example's house, and the database it needs."""
+    command = [sys.executable, "-c", SERVE, str(port)]
+    with subprocess.Popen(command, cwd=ROOT, env=shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            for _ in range(300):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    break
+                time.sleep(0.2)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
 
 
 def test_a_mistake_is_two_sentences_and_an_exit_code(shell: dict[str, str]) -> None:
