@@ -1,7 +1,8 @@
 """授权: one consumer department, one target, exact fields, modes, one purpose, a legal basis, from a day until a day.
 
 Invariant: nothing is shared without one grant that covers the whole request; grants are never added together. A grant
-that could not be lawful is never made: 不予共享 items can't be granted at all, 有条件 ones not without a legal basis
+that could not be lawful is never made, nor used once the catalogue has become stricter: 不予共享 items can't be shared at
+all, 有条件 ones not without a legal basis
 (《政务数据共享条例》; 发改高技〔2017〕1272号).
 """
 
@@ -154,18 +155,21 @@ def check(house: House, department: str, need: Need, day: date | None = None) ->
 
 
 def covering(target: Target, given: Iterable[GrantView], need: Need, day: date) -> GrantView:
-    """The grant that covers the whole need on this day.
+    """The grant that covers the whole need on this day; of several, the one that unmasks most of the fields asked.
 
     Raises:
         AccessRefused: none does. Speaks of the grant that comes nearest: what it lacks (`missing`) and whom to ask.
     """
     nearest: tuple[int, AccessRefused] | None = None
+    covers: list[GrantView] = []
     for grant in given:
         step, refusal = _lacking(target, grant, need, day)
         if refusal is None:
-            return grant
-        if nearest is None or step > nearest[0]:
+            covers.append(grant)
+        elif nearest is None or step > nearest[0]:
             nearest = (step, refusal)
+    if covers:
+        return max(covers, key=lambda grant: len(set(need.fields) & set(grant.unmasked)))  # the first of equals: the newest
     if nearest is not None:
         raise nearest[1]
     raise _refused(
@@ -183,6 +187,10 @@ def _lacking(target: Target, grant: GrantView, need: Need, day: date) -> tuple[i
     outside = [name for name in need.fields if name not in grant.fields]
     hidden = sum(name not in target.fields for name in outside)
     named = [name for name in outside if name in target.fields] + ([f"+{hidden}"] if hidden else [])
+    gone = [name for name in need.fields if name in grant.fields and name not in target.fields]
+    here = [target.fields[name] for name in need.fields if name in target.fields]
+    never = [field.name for field in here if field.share is ShareType.NONE]
+    bare = [field.name for field in here if field.share is ShareType.CONDITIONAL and not grant.legal_basis.strip()]
     steps = (
         (
             grant.revoked_at is not None,
@@ -226,10 +234,32 @@ def _lacking(target: Target, grant: GrantView, need: Need, day: date) -> tuple[i
             f"授权 {grant.id} 不含字段 {'、'.join(named)}",
             f"grant {grant.id} does not cover the fields {', '.join(named)}",
         ),
+        (
+            bool(gone),
+            "fields-gone",
+            gone,
+            f"授权 {grant.id} 中的字段 {'、'.join(gone)} 已不在目录中",
+            f"the catalogue no longer has the fields {', '.join(gone)} of grant {grant.id}",
+        ),
+        (
+            bool(never),
+            "not-shared",
+            never,
+            f"{'、'.join(never)} 现属不予共享，授权 {grant.id} 对其不再有效",
+            f"{', '.join(never)}: not to be shared any more (不予共享), whatever grant {grant.id} says",
+        ),
+        (
+            bool(bare),
+            "no-legal-basis",
+            ["legal_basis"],
+            f"{'、'.join(bare)} 现属有条件共享，授权 {grant.id} 没有写明依据",
+            f"{', '.join(bare)}: shared on conditions now (有条件共享), and grant {grant.id} states no legal basis",
+        ),
     )
+    at_fault = {"fields-not-granted": outside, "fields-gone": gone, "not-shared": never, "no-legal-basis": bare}
     for step, (stops, reason, missing, zh, en) in enumerate(steps):
         if stops:
-            names = outside if reason == "fields-not-granted" else need.fields
+            names = at_fault.get(reason, need.fields)
             return step, _refused(target, names, reason, missing, zh, en)
     return len(steps), None
 

@@ -50,6 +50,7 @@ async def deliver(house: House, reader: Reader, caller: Caller, request: Request
     Raises:
         RequestInvalid, AccessRefused, NotFound: refused, and recorded; `facts` hold what is missing and whom to ask.
         Unavailable: something is not answering; nothing was given.
+        Exception: a fault of our own; nothing was given, and that is recorded too, as a refusal.
     """
     request = replace(request, request_id=request.request_id or new_request_id())
     try:
@@ -58,6 +59,9 @@ async def deliver(house: House, reader: Reader, caller: Caller, request: Request
         raise  # neither an answer nor a refusal
     except ExchangeError as refusal:
         await _record_refusal(house, caller, request, refusal)
+        raise
+    except Exception:
+        await _record(house, caller, request, "internal: 平台内部错误")
         raise
     digest = house.seal.keyed_hash("log answer", delivery.body)
     await access_log.aappend(
@@ -185,10 +189,14 @@ def _shown_source(ref: SourceRef, target: Target) -> dict[str, Any]:
 
 
 async def _record_refusal(house: House, caller: Caller, request: Request, refusal: ExchangeError) -> None:
-    reason = f"{refusal.facts.get('reason', refusal.code)}: {refusal.zh}"
-    keys: tuple[str | None, ...] = request.keys[:MOST_KEYS] or (None,)
-    seq = await access_log.aappend(house, *(_entry(caller, request, key, "refused", reason=reason) for key in keys))
+    seq = await _record(house, caller, request, f"{refusal.facts.get('reason', refusal.code)}: {refusal.zh}")
     refusal.facts |= {"request_id": request.request_id, "recorded": seq}
+
+
+async def _record(house: House, caller: Caller, request: Request, reason: str) -> int:
+    """That nothing was given, key by key."""
+    keys: tuple[str | None, ...] = request.keys[:MOST_KEYS] or (None,)
+    return await access_log.aappend(house, *(_entry(caller, request, key, "refused", reason=reason) for key in keys))
 
 
 def _entry(

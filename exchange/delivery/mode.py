@@ -13,7 +13,8 @@ Json = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class SourceRef:
-    """Who said a value: resource, its department (code and name), the push and batch, and the day the source states."""
+    """Who said a value: resource, its department (code and name), the push and batch, and `source_date`: the day (in
+    Beijing) on which that push was received. It is not a date that the source states about the value."""
 
     resource: str
     department: str

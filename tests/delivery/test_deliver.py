@@ -9,7 +9,7 @@ import pytest
 from exchange import access_log, grants
 from exchange.callers import Caller
 from exchange.delivery import MODES, Delivery, deliver
-from exchange.delivery.mode import Request
+from exchange.delivery.mode import Record, Request
 from exchange.errors import AccessRefused, ExchangeError, NotFound, RequestInvalid
 from exchange.house import House
 from exchange.registry.models import Resource
@@ -247,6 +247,72 @@ def test_a_grant_taken_back_stops_the_very_next_request(house: House) -> None:
         return said
 
     assert asyncio.run(run()) == ["answered", "grant-revoked", "answered"]
+
+
+def police(**changed: Any) -> dict[str, Any]:
+    """The police's resource with one item otherwise, or gone (None)."""
+    whole = make.police_household()
+    items = [one | (changed.get(one["name"]) or {}) for one in whole["items"] if changed.get(one["name"], {}) is not None]
+    return whole | {"items": items}
+
+
+LAW = {"title": "某法", "article": "第一条", "level": "法律"}
+# what the catalogue says later -> reason, missing, sentence
+STRICTER: dict[str, tuple[dict[str, Any], str, list[str], str]] = {
+    "not to be shared": (
+        make.police_household(items=[one | {"share_type": 3} for one in make.police_household()["items"]])
+        | {"share": {"type": 3, "basis": LAW}},
+        "not-shared",
+        ["sex_code"],
+        "sex_code 现属不予共享，授权 {id} 对其不再有效。请向市公安局（数据科）申请",
+    ),
+    "on conditions": (
+        police(sex_code={"share_type": 2}),
+        "no-legal-basis",
+        ["legal_basis"],
+        "sex_code 现属有条件共享，授权 {id} 没有写明依据。请向市公安局（数据科）申请",
+    ),
+    "gone": (
+        police(sex_code=None),
+        "fields-gone",
+        ["sex_code"],
+        "授权 {id} 中的字段 sex_code 已不在目录中。请向市公安局（数据科）申请",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRICTER)
+def test_a_grant_does_not_outlive_a_catalogue_that_became_stricter(house: House, name: str) -> None:
+    later, reason, missing, zh = STRICTER[name]
+    make.small_city(house, bases=[])
+    one = given(house, target="pool:police_household", fields=["sex_code"], legal_basis="")
+    reader = DictReader({"pool:police_household": {LI: Record(LI, {"sex_code": "1"}, {})}})
+    request = asked(target="pool:police_household", fields=("sex_code",))
+    assert delivered(house, request, reader=reader).as_dict()["records"][0]["values"] == {"sex_code": "1"}
+    others = [resource for resource in make.some_resources() if resource["id"] != "police_household"]
+    make.small_city(house, resources=[later, *others], bases=[])
+    with pytest.raises(AccessRefused) as refused:
+        delivered(house, request, reader=reader)
+    assert refused.value.zh == zh.format(id=one.id)
+    assert (refused.value.facts["reason"], refused.value.facts["missing"]) == (reason, missing)
+    assert len(reader.asked) == 1
+    last = log(house)[-1]
+    assert (last["decision"], last["subject"], last["reason"]) == (
+        "refused",
+        house.seal.subject(LI),
+        f"{reason}: {refused.value.zh}",
+    )
+
+
+def test_a_fault_of_our_own_gives_nothing_and_is_recorded(house: House) -> None:
+    make.small_city(house)
+    given(house, fields=["sex_code"])
+    broken = DictReader({"base:population": {LI: Record(LI, {"sex_code": b"1"}, {})}})  # type: ignore[dict-item]
+    with pytest.raises(TypeError):  # bytes are no value an answer can hold
+        delivered(house, asked(fields=("sex_code",)), reader=broken)
+    assert [(one["decision"], one["subject"], one["department"], one["reason"]) for one in log(house)] == [
+        ("refused", house.seal.subject(LI), make.CIVIL, "internal: 平台内部错误")
+    ]
 
 
 def test_no_value_of_a_person_is_in_the_log_or_the_error(house: House) -> None:

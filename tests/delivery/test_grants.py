@@ -140,6 +140,22 @@ def test_grants_are_not_added_together_and_the_nearest_one_speaks(house: House) 
     assert names.id in refused.value.zh or phones.id in refused.value.zh
 
 
+def test_of_several_grants_the_one_that_unmasks_most_of_what_is_asked_counts(house: House) -> None:
+    make.small_city(house)
+    given(house)
+    plain_name = given(house, unmasked=["name"])
+    plain_rest = given(house, unmasked=["mobile", "marital_code"])
+    newest = given(house)
+    for fields, one in (
+        (("name",), plain_name),
+        (("name", "mobile"), plain_rest),  # as good as the other, and newer
+        (("name", "mobile", "marital_code"), plain_rest),
+    ):
+        assert grants.check(house, make.CIVIL, need(fields=fields)) == one
+    grants.revoke(house, plain_rest.id)
+    assert grants.check(house, make.CIVIL, need(fields=("mobile",))) == newest
+
+
 @pytest.mark.parametrize(("offset", "allowed"), [(-2, False), (-1, True), (30, True), (31, False)])
 def test_both_days_of_a_grant_are_included(house: House, offset: int, allowed: bool) -> None:
     make.small_city(house)
