@@ -16,6 +16,7 @@ from exchange.access_log import AccessEntry
 from exchange.delivery import new_request_id
 from exchange.errors import (
     AccessRefused,
+    BatchOutdated,
     BatchReused,
     CatalogueError,
     ExchangeError,
@@ -37,6 +38,7 @@ STATUS: dict[type[ExchangeError], int] = {
     CatalogueError: 422,
     ParcelRefused: 422,
     BatchReused: 409,
+    BatchOutdated: 409,
     ParcelTooLarge: 413,
     NoRoom: 507,
     RequestInvalid: 422,

@@ -12,6 +12,7 @@ ExchangeError
 │   ├── Truncated           a table that ends in the middle
 │   ├── EmptyParcel         no bytes, or a header and nothing else
 │   ├── BatchReused         the batch number already stands for other bytes
+│   ├── BatchOutdated       a newer batch of the resource has landed already
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   └── UnsafeName          a file name that is a path
@@ -111,6 +112,12 @@ class BatchReused(ParcelRefused):
     """This batch number already has a receipt for other bytes."""
 
     code = "batch-reused"
+
+
+class BatchOutdated(ParcelRefused):
+    """A newer batch of this resource has landed: an older one could never be pooled any more."""
+
+    code = "batch-outdated"
 
 
 class ParcelTooLarge(ParcelRefused):

@@ -61,7 +61,8 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
     """The pushing department says that a held push is meant as it is: it becomes accepted.
 
     Raises:
-        NotFound: no such push or verdict. AccessRefused: another department. WrongState: it is not held.
+        NotFound: no such push or verdict. AccessRefused: another department. WrongState: it is not held, or a newer
+        batch has been accepted since.
     """
     with house.registry.session() as session:
         push = session.get(Push, push_id, with_for_update=True)
@@ -79,6 +80,7 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
                 f"推送 {push_id} 的状态是 {push.state}，只有待确认（held）的推送才需要确认",
                 f"push {push_id} is {push.state}; only a held push waits for confirmation",
             )
+        _refuse_outdated(session, push)
         found.decision = "accepted"
         found.confirmed_by = caller.person or caller.client_id or caller.department
         push.state = "accepted"
@@ -144,9 +146,27 @@ def _last_accepted(session: Session, push: Push) -> int | None:
         select(VerdictRow.accepted_rows)
         .join(Push, Push.id == VerdictRow.push_id)
         .where(Push.resource_id == push.resource_id, VerdictRow.decision == "accepted", Push.id != push.id)
-        .order_by(VerdictRow.decided_at.desc())
+        .order_by(Push.batch.desc())
         .limit(1)
     )
+
+
+def _refuse_outdated(session: Session, push: Push) -> None:
+    """What the pool would not take must not be accepted: it would stay accepted for ever."""
+    newest = session.scalar(
+        select(func.max(Push.batch)).where(
+            Push.resource_id == push.resource_id, Push.state.in_(("accepted", "pooled")), Push.batch > push.batch
+        )
+    )
+    if newest is not None:
+        raise WrongState(
+            f"推送 {push.id} 是第 {push.batch} 批，其后的第 {newest} 批已被接受，不能再确认；如确需这份数据，请以新批次号重新推送",
+            f"push {push.id} is batch {push.batch}, and the newer batch {newest} has been accepted since, so it can't be "
+            "confirmed any more; if these data are meant, push them again under a new batch number",
+            push=push.id,
+            batch=push.batch,
+            newest=newest,
+        )
 
 
 def _record(session: Session, push: Push, row: VerdictRow, **more: object) -> None:

@@ -2,7 +2,8 @@
 
 Invariant: a parcel is landed when, and only when, its row in `push` is committed; its sealed file is in place before.
 Whatever was refused, or killed at any step, leaves no row, and no file that the next landing of that resource does
-not remove (`leftovers`). The same batch with the same bytes always gives the same receipt.
+not remove (`leftovers`). The same batch with the same bytes always gives the same receipt. Batches of a resource land in
+rising order.
 
 The order is: checks before the body -> bytes in (digested, sealed, and in plain into a nameless file that dies with
 the process) -> digest, header, rows -> sealed file in place -> one transaction: push row and event.
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -32,6 +33,7 @@ from exchange.callers import Caller
 from exchange.catalogue.model import Resource
 from exchange.errors import (
     AccessRefused,
+    BatchOutdated,
     BatchReused,
     CountMismatch,
     DigestMismatch,
@@ -193,6 +195,9 @@ class Landing:
     def _commit(self, shape: Shape, rows: int, digests: dict[str, str]) -> Receipt:
         declaration, caller = self._declaration, self._caller
         with self._house.registry.session() as session:
+            _one_at_a_time(session, self._resource.id)
+            if _of_batch(session, declaration) is None:
+                _refuse_outdated(session, declaration)
             push = session.scalars(
                 insert(Push)
                 .values(
@@ -235,13 +240,15 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
 
     Raises:
         NotFound: no such resource, or retired. AccessRefused: another department's.
-        ParcelTooLarge, NoRoom, BatchReused, CountMismatch: nothing changed.
+        ParcelTooLarge, NoRoom, BatchReused, BatchOutdated, CountMismatch: nothing changed.
     """
     with _told(house, caller, declaration, door):
         resource = _own(house, caller, declaration.resource_id)
         landing = Landing(house, caller, declaration, resource, door)
         with house.registry.session() as session:
             existing = _of_batch(session, declaration)
+            if existing is None:
+                _refuse_outdated(session, declaration)
         if existing is not None:
             if existing.algorithm == declaration.algorithm:
                 landing.existing = _same_parcel(existing, declaration)
@@ -315,6 +322,25 @@ def _reused(declaration: Declaration) -> BatchReused:
         f"batch {declaration.batch} already stands for other bytes; changed content needs a new batch number",
         batch=declaration.batch,
     )
+
+
+def _refuse_outdated(session: Session, declaration: Declaration) -> None:
+    newest = session.scalar(select(func.max(Push.batch)).where(Push.resource_id == declaration.resource_id))
+    if newest is None or newest <= declaration.batch:
+        return
+    raise BatchOutdated(
+        f"批次号 {declaration.batch} 早于该资源已收到的最新批次 {newest}，旧批次不能再入库；"
+        f"如这份数据才是最新的，请用大于 {newest} 的批次号推送",
+        f"batch {declaration.batch} is older than {newest}, the newest one landed of this resource, and can't be pooled any "
+        f"more; if these are the newest data, push them under a batch number above {newest}",
+        batch=declaration.batch,
+        newest=newest,
+    )
+
+
+def _one_at_a_time(session: Session, resource_id: str) -> None:
+    """Two landings of one resource are written down one after the other; the lock goes with the transaction."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"landing:{resource_id}", 0))))
 
 
 def _check_size(house: House, size: int) -> None:

@@ -75,17 +75,18 @@ def test_at_every_line_of_a_landing(house: House, tmp_path: Path) -> None:
     parcel = tmp_path / "parcel"
     parcel.write_text(TWO)
     with dying(house, parcel, rows=2) as other:
-        lived = other.land(batch=1_000_000, line=0)
+        lived = other.land(batch=1, line=0)
         assert lived["status"] == 0
         assert lived["lines"] > 100, "the steps of a landing are no longer seen"
         committed = 0
         for line in range(1, lived["lines"] + 1):
-            death = other.land(batch=line, line=line)
+            batch = line + 1
+            death = other.land(batch=batch, line=line)
             assert death["status"] == -signal.SIGKILL, line
             before = {receipt.batch: receipt for receipt in pushes.list_pushes(house, limit=10**6)}
-            committed += line in before
-            receipt = land(house, tmp_path, TWO, rows=2, batch=line)
-            assert before.get(line, receipt) == receipt, line
+            committed += batch in before
+            receipt = land(house, tmp_path, TWO, rows=2, batch=batch)
+            assert before.get(batch, receipt) == receipt, line
             assert table(house, receipt.id) == [
                 (1, "P1", "甲", "2001-01-01", "一号"),
                 (2, "P2", "乙", "2002-02-02", "二号"),

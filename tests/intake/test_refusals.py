@@ -13,6 +13,7 @@ from pydantic import ByteSize
 
 from exchange.errors import (
     AccessRefused,
+    BatchOutdated,
     BatchReused,
     CountMismatch,
     DigestMismatch,
@@ -260,6 +261,29 @@ def test_a_batch_number_for_other_bytes_under_another_algorithm(house: House, tm
     refused(
         house, lambda: landing.land_file(house, POLICE, lie, io.BytesIO(other), "test"), BatchReused, "批次号 1", "batch 1"
     )
+
+
+def test_a_batch_older_than_the_newest_landed(house: House, tmp_path: Path) -> None:
+    first = land(house, tmp_path, TWO, rows=2, batch=3)
+    land(house, tmp_path, TWO, rows=2, batch=7)
+    error = refused(
+        house,
+        lambda: landing.begin(house, POLICE, declare(TWO.encode(), 2, batch=5), length=None, door="test"),
+        BatchOutdated,
+        "批次号 5 早于该资源已收到的最新批次 7，旧批次不能再入库；如这份数据才是最新的，请用大于 7 的批次号推送",
+        "batch 5 is older than 7, the newest one landed of this resource",
+    )
+    assert error.facts == {"batch": 5, "newest": 7}
+    assert land(house, tmp_path, TWO, rows=2, batch=3) == first, "what was landed keeps its receipt whatever its age"
+
+
+def test_a_batch_that_is_overtaken_while_it_lands(house: House, tmp_path: Path) -> None:
+    with landing.begin(house, POLICE, declare(TWO.encode(), 2), length=None, door="test") as slow:
+        slow.write(TWO.encode())
+        newer = land(house, tmp_path, TWO, rows=2, batch=2)
+        with pytest.raises(BatchOutdated, match="批次号 1 早于该资源已收到的最新批次 2"):
+            slow.finish()
+    assert world(house) == ([newer.id], [f"landed/household/{newer.id}.sealed", f"rows/{newer.id}.parquet"])
 
 
 def test_the_same_parcel_with_another_row_count(house: House, tmp_path: Path) -> None:
