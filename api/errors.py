@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange import access_log
 from exchange.access_log import AccessEntry
@@ -70,7 +71,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ExchangeError, _known)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unknown)
+    app.add_middleware(_Unknown)
 
 
 def status_of(error: ExchangeError) -> int:
@@ -97,7 +98,8 @@ def problem(status: int, code: str, zh: str, en: str, headers: dict[str, str] | 
 async def _known(request: Request, error: Exception) -> Response:
     assert isinstance(error, ExchangeError)  # noqa: S101 registered for this class
     request_id = str(error.facts.get("request_id") or new_request_id())
-    if isinstance(error, NotAuthenticated | AccessRefused) and "recorded" not in error.facts:
+    refused = isinstance(error, NotAuthenticated | AccessRefused) or error.facts.get("reason") == "malformed"
+    if refused and "recorded" not in error.facts:
         try:
             await _record(request, error, request_id)
         except Unavailable as silent:
@@ -131,11 +133,11 @@ async def _record(request: Request, error: ExchangeError, request_id: str) -> No
     )
 
 
-async def _malformed(_: Request, error: Exception) -> Response:
+async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 registered for this class
     places = sorted({".".join(str(part) for part in finding["loc"]) for finding in error.errors()})
     zh, en = f"请求中这些部分缺失或类型不对：{'、'.join(places)}", f"missing or of the wrong type: {', '.join(places)}"
-    return problem(422, RequestInvalid.code, zh, en, missing=places)
+    return await _known(request, RequestInvalid(zh, en, reason="malformed", missing=places))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -148,12 +150,36 @@ async def _http(request: Request, error: Exception) -> Response:
     )
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
-    request_id = new_request_id()
-    route = getattr(request.scope.get("route"), "path", "?")
-    _LOG.error(
-        "%s %s %s failed: %s", request_id, request.method, route, _places(error)
-    )  # never str(error): it may quote data
+class _Unknown:
+    """Catches what nobody foresaw. A middleware, because after a handler of `Exception` Starlette raises the error again and
+    the server writes all of it to its log; here only its class and places are written, since its text may quote data."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 the last place that can keep it out of the server's log
+            answer = _unknown(scope, error)
+            if not begun:  # otherwise the server finds the answer unfinished and closes the connection
+                await answer(scope, receive, send)
+
+
+def _unknown(scope: Scope, error: Exception) -> Response:
+    request_id = str(scope.get("state", {}).get("request_id") or new_request_id())
+    route = getattr(scope.get("route"), "path", "?")
+    _LOG.error("%s %s %s failed: %s", request_id, scope["method"], route, _places(error))
     return problem(
         500,
         "internal",

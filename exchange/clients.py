@@ -4,6 +4,7 @@ Invariant: a secret exists only in the answer that made it (an argon2 hash is ke
 client is: a rotated or revoked client's tokens stop at once, in every process.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from exchange.registry.models import Client, Department
 from exchange.standing import standing
 
 _ALGORITHM = "HS256"
+_ID = re.compile(r"c-[0-9a-f]{12}")
 _HASHER = PasswordHasher()
 _NOBODY = _HASHER.hash(secrets.token_hex(16))  # an unknown client costs as much time as a known one
 
@@ -63,6 +65,11 @@ def create(house: House, department: str, name: str) -> tuple[str, str]:
     return client_id, secret
 
 
+def as_typed(client_id: str) -> str | None:
+    """A client id somebody typed, as evidence may keep it: people type all kinds of things where an id belongs."""
+    return client_id if _ID.fullmatch(client_id) else "malformed" if client_id else None
+
+
 def rotate(house: House, client_id: str) -> str:
     """A new secret; the old one and every token given for it stop working at once.
 
@@ -97,14 +104,17 @@ def token(house: House, client_id: str, secret: str, *, now: datetime | None = N
         NotAuthenticated: unknown client or wrong secret (not told apart), or revoked.
     """
     with house.registry.session() as session:
-        client = session.get(Client, client_id)
+        client = session.get(Client, client_id) if _ID.fullmatch(client_id) else None
     try:
         _HASHER.verify(client.secret_hash if client else _NOBODY, secret)
     except (VerificationError, InvalidHashError):
         client = None
     if client is None:
         raise NotAuthenticated(
-            "调用方编号或密钥不对", "unknown client id or wrong client secret", reason="credentials", client=client_id
+            "调用方编号或密钥不对",
+            "unknown client id or wrong client secret",
+            reason="credentials",
+            client=as_typed(client_id),
         )
     _not_revoked(client)
     begun = now or datetime.now(UTC)

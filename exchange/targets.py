@@ -4,6 +4,7 @@ Invariant: built from the current versions of the catalogue in one transaction; 
 that every refusal can say whom to ask.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from exchange.catalogue.lookup import RETIRED
 from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource, Sensitivity, ShareType
 from exchange.errors import NotFound
 from exchange.registry import models
+
+_NAME = re.compile(r"\w{1,63}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ def load(session: Session, target: str) -> Target:
         NotFound: neither a pool nor a base of that name, or the resource was retired.
     """
     kind, _, name = target.partition(":")
-    found = {"pool": _pool, "base": _base}[kind](session, name) if kind in ("pool", "base") else None
+    named = kind in ("pool", "base") and _NAME.fullmatch(name)  # PostgreSQL takes no NUL, not even to look for
+    found = {"pool": _pool, "base": _base}[kind](session, name) if named else None
     if found is None:
         raise NotFound(
             "目录中没有这个库或资源，请写作 base:<基础库> 或 pool:<资源>",

@@ -1,13 +1,14 @@
 """POST /v1/query/{kind}/{id}: records by key, by the caller's grant."""
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field
 
 from api.deps import ThisCaller, ThisHouse, ThisReader
-from exchange.delivery import MOST_KEYS, deliver
+from exchange.delivery import MOST_KEYS, deliver, new_request_id
 from exchange.delivery.mode import Request as Asked
 
 router = APIRouter(tags=["查询 query"])
@@ -35,7 +36,11 @@ async def query(
     caller: ThisCaller,
 ) -> Response:
     """按主键查询 / look up by key. Every answer and every refusal is recorded before it is sent."""
-    delivery = await deliver(house, reader, caller, _asked(f"{kind}:{name}", await request.body()))
+    asked = replace(_asked(f"{kind}:{name}", await request.body()), request_id=new_request_id())
+    request.state.request_id = (
+        asked.request_id
+    )  # an error of our own is answered and logged under the number in the evidence
+    delivery = await deliver(house, reader, caller, asked)
     return Response(delivery.body, media_type="application/json", headers={"X-Request-Id": delivery.request_id})
 
 

@@ -27,19 +27,19 @@ def token(  # not async: argon2 works a tenth of a second, which no event loop s
     authorization: Annotated[str, Header()] = "",
 ) -> Response:
     """领取令牌 / get a token. Every try is recorded."""
-    if grant_type != "client_credentials":
-        return _refusal(
-            400, "unsupported_grant_type", "grant_type 应为 client_credentials", "grant_type must be client_credentials"
-        )
     client_id, client_secret = _basic(authorization) or (client_id, client_secret)
     request_id = new_request_id()
     entry = {
-        "client": client_id[:64] or None,
+        "client": clients.as_typed(client_id),
         "action": "token",
         "target": None,
         "retention": "network_log",
         "request_id": request_id,
     }
+    if grant_type != "client_credentials":
+        zh, en = "grant_type 应为 client_credentials", "grant_type must be client_credentials"
+        access_log.append(house, AccessEntry(department=None, decision="refused", reason=f"grant-type: {zh}", **entry))  # type: ignore[arg-type]
+        return _refusal(400, "unsupported_grant_type", zh, en, request_id=request_id)
     try:
         given = clients.token(house, client_id, client_secret)
     except NotAuthenticated as error:

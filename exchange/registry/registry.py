@@ -32,12 +32,22 @@ class Registry:
         self.address = address
         self._kept: dict[type, object] = {}
         self._making = threading.Lock()
-        self._engine = create_engine(address.url("postgresql+psycopg"), pool_size=5, max_overflow=20, pool_pre_ping=True)
+        self._engine = create_engine(
+            address.url("postgresql+psycopg"), pool_size=5, max_overflow=20, pool_pre_ping=True, hide_parameters=True
+        )
         self._async_engine = create_async_engine(
-            address.url("postgresql+psycopg_async"), pool_size=5, max_overflow=20, pool_pre_ping=True
+            address.url("postgresql+psycopg_async"),
+            pool_size=5,
+            max_overflow=20,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         self._statements = create_async_engine(
-            address.url("postgresql+psycopg_async"), pool_size=5, max_overflow=20, isolation_level="AUTOCOMMIT"
+            address.url("postgresql+psycopg_async"),
+            pool_size=5,
+            max_overflow=20,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
         )
 
     @contextmanager
@@ -106,7 +116,7 @@ def migrate(databases: Databases, seal: Seal) -> None:
         Unavailable: the server does not answer.
     """
     _create_missing(databases)
-    engine = create_engine(databases.control.url("postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(databases.control.url("postgresql+psycopg"), poolclass=NullPool, hide_parameters=True)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config = Config()

@@ -377,6 +377,19 @@ def test_what_is_not_there(house: House, address: str, status: int, code: str) -
     assert refused.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("address", "status"), [("table/population", 422), ("base/" + "a" * 64, 422), ("base/a%00", 404), ("base/a%20b", 404)]
+)
+def test_a_target_that_can_not_be_one_is_refused_and_recorded(house: House, address: str, status: int) -> None:
+    make.small_city(house)
+    with opened(house) as door:
+        refused = door.query(door.token(), BODY, address)
+    assert refused.status_code == status
+    assert [(one["decision"], one["department"], one["request"]) for one in log(house)] == [
+        ("refused", make.CIVIL, refused.json()["request_id"])
+    ]
+
+
 def test_not_found_and_refused_are_different_and_both_recorded(house: House) -> None:
     served_city(house)
     given(house)

@@ -88,3 +88,19 @@ def test_another_grant_type(house: House) -> None:
         "unsupported_grant_type",
         "grant_type 应为 client_credentials",
     )
+    assert [(one["decision"], one["client"], one["reason"], one["request"]) for one in log(house)] == [
+        ("refused", None, "grant-type: grant_type 应为 client_credentials", body["request_id"])
+    ]
+
+
+def test_a_client_id_is_kept_as_typed_only_when_it_looks_like_one(house: House) -> None:
+    make.small_city(house)
+    kept = {"c-0123456789ab": "c-0123456789ab", "c-李生成": "malformed", "c-\x00": "malformed", "13900001234": "malformed"}
+    with opened(house) as door:
+        for typed in kept:
+            assert refused(door, data=FORM | {"client_id": typed, "client_secret": "\x00"})[0] == 401
+        assert refused(door, files={"client_id": ("a", b"b")})[0] == 422
+    assert [(one["decision"], one["client"]) for one in log(house)] == [
+        *(("refused", word) for word in kept.values()),
+        ("refused", None),
+    ]
