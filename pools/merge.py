@@ -48,8 +48,8 @@ class BuildView:
 def build(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
     """Build a base from the newest versions of its pools.
 
-    Returns None when there is nothing to do: no input changed since the last build, or the first authority of the key
-    has pooled nothing yet (a base without it would close everybody).
+    Returns None when there is nothing to do: no input changed since the last build, or no source has pooled anything yet
+    (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds.
 
     Raises:
         NotFound: no such base.
@@ -82,6 +82,17 @@ def was_built(house: House, base_id: str) -> bool:
     """Whether there is any build of a base."""
     with house.registry.session() as session:
         return last_build(session, base_id) is not None
+
+
+def waits(house: House, base_id: str) -> bool:
+    """Whether none of a base's sources has pooled anything yet, so that there is nothing to build it from.
+
+    Raises:
+        NotFound: no such base.
+    """
+    definition = catalogue.base(house, base_id)
+    with house.registry.session() as session:
+        return not newest_inputs(session, definition)
 
 
 def build_numbered(session: Session, base_id: str, number: int) -> BaseBuild:
@@ -205,7 +216,7 @@ class _Merge:
 
 
 def _worth_building(definition: BaseDefinition, inputs: Inputs, last: BaseBuild | None) -> bool:
-    if definition.key_sources[0].resource not in inputs:
+    if not inputs:
         return False
     if last is None or last.base_version != definition.version:
         return True

@@ -22,7 +22,7 @@ def process(house: House, push_id: str, progress: Progress = silent) -> VerdictV
 
 
 def rebuild(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
-    """Merge a base from the newest pools and serve it; None when no input changed.
+    """Merge a base from the newest pools and serve it; None when no input changed, or there is none yet.
 
     The index is swapped in either case: a run that was killed between the two is finished here.
 

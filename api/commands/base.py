@@ -16,11 +16,17 @@ def register(app: typer.Typer) -> None:
 
 def build(base: Annotated[str, typer.Argument(help="基础库 / population, legal_entity …")], as_json: Json = False) -> None:
     """归并基础库并换上新索引 / merge a base database and swap its index"""
-    from pools import way
+    from pools import merge, way
 
     with mistakes_explained(as_json), opened() as house, progress(as_json) as watch:
         built = way.rebuild(house, base, watch)
-    show(built.as_dict() if built else {"base": base, "unchanged": True}, as_json)
+        waiting = built is None and merge.waits(house, base)
+    if built is not None:
+        show(built.as_dict(), as_json)
+    elif waiting:
+        show({"base": base, "waiting": "等待任一来源的首次推送 / waiting for the first push of a source"}, as_json)
+    else:
+        show({"base": base, "unchanged": True}, as_json)
 
 
 def explain(

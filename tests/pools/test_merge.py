@@ -30,12 +30,34 @@ def with_buckets(house: House, buckets: int) -> House:
     return House(settings, house.seal, house.databases, house.registry)
 
 
-def test_nothing_is_built_before_the_first_authority_of_the_key_has_pooled(city: House) -> None:
-    assert merge.build(city, "people") is None
-    pooled(city, CIVIL, 1, [{"id": "1", "name": "张三"}])
-    assert merge.build(city, "people") is None
-    pooled(city, POLICE, 1, [{"id": "1", "name": "张三"}])
+def test_a_base_waits_for_the_first_push_of_any_source(city: House) -> None:
+    assert (merge.build(city, "people"), merge.waits(city, "people")) == (None, True)
+    pooled(city, CIVIL, 1, [{"id": "1", "name": "张三"}, {"id": "2", "name": "李四"}])
     assert merge.build(city, "people") is not None
+    assert (merge.build(city, "people"), merge.waits(city, "people")) == (None, False)
+
+
+def test_a_first_authority_that_comes_last_wins_and_closes_nobody(city: House) -> None:
+    pooled(city, CIVIL, 1, [{"id": "1", "name": "张三"}, {"id": "2", "name": "李四"}])
+    merge.build(city, "people")
+    pooled(city, POLICE, 1, [{"id": "1", "name": "张山"}])
+    assert merge.build(city, "people") is not None
+    assert rows(city, "id, name, _closed") == [("1", "张山", False), ("2", "李四", False)]
+
+
+def test_a_base_whose_new_first_authority_has_pooled_nothing_is_still_built(city: House) -> None:
+    pooled(city, POLICE, 1, [{"id": "1", "name": "甲"}, {"id": "2", "name": "乙"}])
+    merge.build(city, "people")
+    health = resource("health", POLICE.items, ("id",), "卫健委")
+    first = FieldSource(resource="health", item="id")
+    entered(city, health, PEOPLE.model_copy(update={"version": 2, "key_sources": (first, *PEOPLE.key_sources)}))
+    pooled(city, POLICE, 2, [{"id": "1", "name": "丙"}])
+    built = merge.build(city, "people")
+    assert built is not None
+    assert (built.base_version, built.rows, built.closed) == (2, 2, 1), (
+        "who is gone from every source is closed, not dropped"
+    )
+    assert rows(city, "id, name, _closed") == [("1", "丙", False), ("2", "乙", True)]
 
 
 def test_nothing_is_built_when_no_input_changed(city: House) -> None:
