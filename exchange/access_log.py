@@ -49,7 +49,16 @@ RULES = {
 }
 _BATCH = 5000  # rows verified per read
 _BREAKS = 100  # breaks listed; a log with more has been rewritten
-_NUMBER = re.compile(r"[0-9]{14,}[0-9Xx]?|[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
+_GAP = r"[\s\-‐-―－]{0,2}"  # blanks and dashes that people write inside numbers
+_USCC = "[0-9A-HJ-NPQRTUWXY]"
+_NUMBER = re.compile(
+    rf"\d{{14,}}(?:{_GAP}[Xx](?![A-Za-z]))?|{_USCC}{{2}}[0-9]{{6}}{_USCC}{{10}}"
+    rf"|(?<!\d)(?:86{_GAP})?[1１]{_GAP}[3-9３-９](?:{_GAP}\d){{9}}(?!\d)"  # mobile
+    # a number of our own (G261122-…) begins with a letter and stays
+    rf"|(?<![0-9A-Za-z])\d(?:{_GAP}\d){{13,}}(?:{_GAP}[Xx](?![A-Za-z]))?"
+    rf"|(?<![0-9A-Za-z]){_USCC}(?:{_GAP}{_USCC})(?:{_GAP}\d){{6}}(?:{_GAP}{_USCC}){{10}}(?![0-9A-Za-z])"
+)
+_LONGEST_NUMBER = 64  # characters, gaps included
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +227,16 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
 
 def subject_key(key: str) -> str:
     """The one spelling under which a subject is hashed: half width, upper case, no blanks around."""
-    return unicodedata.normalize("NFKC", key).strip().upper()
+    return unicodedata.normalize("NFKC", key).strip().upper().encode("utf-8", "replace").decode()
 
 
 def _clean(asserted: str | None) -> str | None:
     """A caller's own words, short, storable, and without anything that looks like somebody's number."""
     if asserted is None:
         return None
-    storable = asserted[:LONGEST].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    window = asserted[: LONGEST + _LONGEST_NUMBER]  # a number across the end is left out whole: its first half says enough
+    across = next((found.start() for found in _NUMBER.finditer(window) if found.end() > LONGEST), LONGEST)
+    storable = window[: min(across, LONGEST)].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     return _NUMBER.sub("…", storable)
 
 
