@@ -9,10 +9,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export AIRFLOW_HOME ?= $(CURDIR)/var/airflow
 
 
-.PHONY: help demo up test test-slow check bench lock clean
+.PHONY: help install demo up test test-slow check bench lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+install: $(READY) ## the environment from the lock file, in .venv (every other target does this itself)
 
 demo: $(READY) ## the whole way on a generated city (ONCE=1: end instead of serving; SCALE=10m: ten million residents)
 	$(BIN)/exchange demo $(if $(ONCE),--once) $(if $(SCALE),--scale $(SCALE))

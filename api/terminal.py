@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from exchange import errors
 from exchange.progress import Progress as Watcher
@@ -26,6 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="为程序输出 JSON / JSON 
 
 # The nearest class in an error's ancestry decides.
 EXIT_CODES: dict[type[errors.ExchangeError], int] = {
+    errors.RequestInvalid: 2,
     errors.SettingError: 3,
     errors.KeyMissing: 3,
     errors.CatalogueError: 4,
@@ -56,10 +58,11 @@ def mistakes_explained(as_json: bool) -> Iterator[None]:
             problem = {"code": error.code, "zh": error.zh, "en": error.en, "facts": error.facts}
             sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
         else:
-            err.print(f"[bold red]{error.zh}[/]", highlight=False)
-            err.print(error.en, highlight=False, style="dim")
+            err.print(Text(error.zh, style="bold red"))
+            err.print(Text(error.en, style="dim"))
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
+        err.print(Text("已中断，可重新执行 / interrupted; run it again", style="yellow"))
         raise typer.Exit(130) from None
 
 
@@ -74,15 +77,15 @@ def show(data: object, as_json: bool) -> None:
     elif isinstance(data, dict):
         out.print(_lines(data))
     else:
-        out.print(data)
+        out.print(Text(str(data)))
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(header_style="bold")
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in rows[0]))
+        table.add_row(*(Text(_cell(row.get(name))) for name in rows[0]))  # data is never markup
     return table
 
 
@@ -91,13 +94,13 @@ def _lines(data: dict[str, Any]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in data.items():
-        table.add_row(name, _inner(value))
+        table.add_row(Text(name), _inner(value))
     return table
 
 
-def _inner(value: object) -> Table | str:
+def _inner(value: object) -> Table | Text:
     rows = isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], dict)
-    return _table(value) if rows else _cell(value)  # type: ignore[arg-type]
+    return _table(value) if rows else Text(_cell(value))  # type: ignore[arg-type]
 
 
 def _cell(value: object) -> str:

@@ -11,6 +11,7 @@ import duckdb
 import duckdb_extensions
 from duckdb import DuckDBPyConnection
 
+from exchange.catalogue.sql import literal
 from exchange.databases import Databases
 from exchange.seal import Seal
 from exchange.settings import Settings
@@ -29,7 +30,7 @@ def connect(settings: Settings, seal: Seal, *, extensions: tuple[str, ...] = ("h
     try:
         connection.execute(f"SET memory_limit = '{int(settings.memory_limit)}B'")
         connection.execute(f"SET threads = {settings.threads}")
-        connection.execute(f"SET temp_directory = '{settings.folder('spill')}'")
+        connection.execute(f"SET temp_directory = {literal(str(settings.folder('spill')))}")
         connection.execute("SET temp_file_encryption = true")
         connection.execute("SET autoinstall_known_extensions = false")
         connection.execute("SET autoload_known_extensions = false")
@@ -50,7 +51,7 @@ def connect_lake(settings: Settings, seal: Seal, databases: Databases) -> Iterat
     """The same with the lake attached as `lake`: encrypted Parquet in `<data>/lake`, catalogue in PostgreSQL."""
     with connect(settings, seal, extensions=("httpfs", "postgres_scanner", "ducklake")) as connection:
         connection.execute(
-            f"ATTACH 'ducklake:postgres:{databases.lake.keywords()}' AS lake "
-            f"(DATA_PATH '{settings.folder('lake')}/', ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
+            f"ATTACH {literal('ducklake:postgres:' + databases.lake.keywords())} AS lake "
+            f"(DATA_PATH {literal(str(settings.folder('lake')) + '/')}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
         )
         yield connection

@@ -1,0 +1,27 @@
+"""What the terminal shows is the data, letter by letter: nothing in it is taken for markup."""
+
+import pytest
+
+from api.terminal import exit_code, mistakes_explained, show
+from exchange import errors
+
+ODD = "[bold]栋[a]x[/b]红"
+
+
+def test_data_is_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    show([{"name": ODD}], as_json=False)
+    show({"name": ODD, "list": [{"x": ODD}]}, as_json=False)
+    show(ODD, as_json=False)
+    assert capsys.readouterr().out.count(ODD) == 4
+
+
+def test_an_error_quoting_odd_text_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BaseException, match="7") as ended, mistakes_explained(as_json=False):
+        raise errors.NotFound(f"没有 {ODD}", f"no {ODD}")
+    assert getattr(ended.value, "exit_code", None) == 7
+    assert capsys.readouterr().err.count(ODD) == 2
+
+
+def test_every_error_has_an_exit_code() -> None:
+    assert exit_code(errors.DigestMismatch("x", "x")) == 5
+    assert exit_code(errors.RequestInvalid("x", "x")) == 2
