@@ -6,9 +6,10 @@ bits, so it is stable for one version of a resource. Indicators: GB/T 36344-2018
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from exchange import seal
 from exchange.catalogue import codes
@@ -23,6 +24,13 @@ UNIQUE = "key.unique"
 
 # a resident number or a mobile number inside free text
 _PERSONAL = r"(^|[^0-9])([1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|1[3-9][0-9]{9})([^0-9]|$)"
+
+# text, or one of the clock's words as a department may write it (exchange/catalogue/predicates.py)
+_CLOCK = re.compile(
+    r"""(?P<text>'(?:[^']|'')*')|(?:\b\w+\s*\.\s*)*(?P<quote>"?)\b(?:(?P<call>today|now)(?P=quote)\s*\(\s*\)"""
+    r"""|(?P<word>current_date|current_timestamp)\b(?P=quote))""",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -46,14 +54,28 @@ class Rule:
         return self.fault or literal(f"未通过规则「{self.title}」")
 
 
-def compile_rules(resource: Resource, today: date | None = None) -> tuple[Rule, ...]:
-    """Every rule of this version of a resource. `today` is the day the push came: nobody is born after it."""
+def compile_rules(resource: Resource, today: date | None = None, now: datetime | None = None) -> tuple[Rule, ...]:
+    """Every rule of this version of a resource.
+
+    Args:
+        today: the day the push came, in China: nobody is born after it, and a department's `today()` is that day.
+        now: the moment it came, which is a department's `now()`. Without both, its rules keep the engine's clock.
+    """
     day = today or date.max
     compiled = [_shape()]
     for item in resource.items:
         compiled += _of_item(item, resource, day)
     compiled += [
-        Rule(f"dept.{r.id}", r.level, r.indicator, r.items, r.title, r.title_en, r.predicate, r.version)
+        Rule(
+            f"dept.{r.id}",
+            r.level,
+            r.indicator,
+            r.items,
+            r.title,
+            r.title_en,
+            _at(r.predicate, resource, today, now),
+            r.version,
+        )
         for r in resource.rules
     ]
     return (*compiled, *_unique(resource))
@@ -84,6 +106,23 @@ def digest(rules: Sequence[Rule]) -> str:
     """SM3 over what the rules are, so that two verdicts can be known to have judged by the same ones."""
     plain = [[r.id, r.version, r.level, r.indicator, list(r.items), r.predicate] for r in rules]
     return seal.digest_hex(json.dumps(plain, ensure_ascii=False).encode())
+
+
+def _at(predicate: str, resource: Resource, today: date | None, now: datetime | None) -> str:
+    """The predicate with the push's own day and moment for the clock's: judged again later, it says the same."""
+    if today is None or now is None:
+        return predicate
+    day, moment = f"(DATE '{today.isoformat()}')", f"(TIMESTAMPTZ '{now.isoformat(sep=' ')}')"
+    meant = {"today": day, "current_date": day, "now": moment, "current_timestamp": moment}
+    items = {item.name for item in resource.items}
+
+    def told(found: re.Match[str]) -> str:
+        word = (found["word"] or "").lower()
+        if found["text"] is not None or word in items:  # without parentheses an item of that name goes first
+            return found[0]
+        return meant[word or found["call"].lower()]
+
+    return _CLOCK.sub(told, predicate)
 
 
 def _shape() -> Rule:

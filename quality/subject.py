@@ -32,4 +32,5 @@ class Subject:
         if isinstance(receipt, str):
             receipt = pushes.get(house, receipt)
         resource = catalogue.resource_at(house, receipt.resource_id, receipt.resource_version)
-        return cls(receipt, resource, compile_rules(resource, receipt.received_at.astimezone(CHINA).date()))
+        came = receipt.received_at.astimezone(CHINA)
+        return cls(receipt, resource, compile_rules(resource, came.date(), came))

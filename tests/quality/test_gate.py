@@ -1,5 +1,6 @@
 """What the gate decides, each situation drawn as a table."""
 
+from datetime import datetime
 from threading import Thread
 
 import pytest
@@ -9,6 +10,7 @@ from exchange.callers import Caller
 from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.house import House
 from exchange.intake import pushes
+from exchange.intake.pushes import CHINA
 from exchange.registry.models import Event, Push, Verdict
 from quality import check, expectations, gate, quarantine, staging
 from quality.subject import Subject
@@ -147,6 +149,42 @@ def test_a_push_that_shrank_is_held_until_its_department_confirms(house: House) 
         gate.confirm(house, kit.POLICE, held.push_id)
     # what was confirmed is what the next one is measured by
     assert gate.check(house, kit.land(house, "place", HEADER, rows[:40], batch=4)).decision == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "stays"),
+    [
+        ("built <= today()", ["A1", "A2"]),
+        ("built <= Current_Date", ["A1", "A2"]),
+        ('built <= "today" ( )', ["A1", "A2"]),
+        ("changed_at <= now()", ["A1"]),
+        ("changed_at <= main.now()", ["A1"]),
+        ("changed_at <= CURRENT_TIMESTAMP", ["A1"]),
+        ("changed_at > now() - INTERVAL 1 HOUR", ["A2", "A3"]),
+        ("name <> 'today()' AND year(built) = year(today())", ["A1", "A2", "A3"]),
+    ],
+)
+def test_a_rule_s_today_is_the_day_the_push_came_whenever_it_is_judged(
+    house: House, predicate: str, stays: list[str]
+) -> None:
+    words = {"title": "不晚于收到之时", "title_en": "not after the receipt"}
+    named = {"items": ["built", "changed_at", "name"], "level": "quarantine", "indicator": "0104"}
+    kit.publish(
+        house, {**PLACE, "quarantine_threshold": 0.9, "rules": [{"id": "clock", "predicate": predicate, **words, **named}]}
+    )
+    days = [
+        ("2020-05-01", "2020-05-02 08:00:00"),
+        ("2020-05-02", "2020-05-02 09:30:00"),
+        ("2020-05-03", "2020-05-03 00:00:00"),
+    ]
+    rows = [[f"A{n}", "好", "", "", built, "", changed] for n, (built, changed) in enumerate(days, 1)]
+    push = kit.land(house, "place", HEADER, rows)
+    with house.registry.session() as session:
+        session.get_one(Push, push).received_at = datetime(2020, 5, 2, 9, tzinfo=CHINA)
+    assert gate.check(house, push).decision == "accepted"
+    assert accepted(house, push, "code") == [(code,) for code in stays]
+    staging.drop(house, push)
+    assert accepted(house, push, "code") == [(code,) for code in stays], "made again from the landed bytes"
 
 
 def test_a_held_push_is_not_confirmed_after_a_newer_one_was_accepted(house: House) -> None:
