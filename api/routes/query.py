@@ -10,6 +10,9 @@ from pydantic import BaseModel, Field
 from api.deps import ThisCaller, ThisHouse, ThisReader
 from exchange.delivery import MOST_KEYS, deliver, new_request_id
 from exchange.delivery.mode import Request as Asked
+from exchange.errors import RequestInvalid
+
+MOST_BODY = 64 << 10  # bytes: a hundred keys and every field of a wide base fit several times over
 
 router = APIRouter(tags=["查询 query"])
 
@@ -36,12 +39,26 @@ async def query(
     caller: ThisCaller,
 ) -> Response:
     """按主键查询 / look up by key. Every answer and every refusal is recorded before it is sent."""
-    asked = replace(_asked(f"{kind}:{name}", await request.body()), request_id=new_request_id())
-    request.state.request_id = (
-        asked.request_id
-    )  # an error of our own is answered and logged under the number in the evidence
+    asked = replace(_asked(f"{kind}:{name}", await _body(request)), request_id=new_request_id())
+    # an error of our own is answered and logged under the number in the evidence
+    request.state.request_id = asked.request_id
     delivery = await deliver(house, reader, caller, asked)
     return Response(delivery.body, media_type="application/json", headers={"X-Request-Id": delivery.request_id})
+
+
+async def _body(request: Request) -> bytes:
+    """The body, never more of it in memory than the largest lawful request needs."""
+    sent = bytearray()
+    async for piece in request.stream():
+        sent += piece
+        if len(sent) > MOST_BODY:
+            raise RequestInvalid(
+                f"请求体超过 {MOST_BODY} 字节；一次最多 {MOST_KEYS} 个主键，请分次查询",
+                f"the body has more than {MOST_BODY} bytes; at most {MOST_KEYS} keys at a time, so ask in parts",
+                reason="malformed",
+                missing=["body"],
+            )
+    return bytes(sent)
 
 
 def _asked(target: str, body: bytes) -> Asked:

@@ -26,6 +26,7 @@ from exchange.targets import Target
 
 MODES: dict[str, Mode] = {mode.name: mode for mode in (Query(),)}
 MOST_KEYS = 100
+MOST_FIELDS = 300  # a base has a few dozen; each is copied into the evidence of every key
 LONGEST_KEY = 128
 _BEIJING = timezone(timedelta(hours=8))
 
@@ -111,6 +112,12 @@ def _well_formed(request: Request) -> Mode:
             f"a key has 1 to {LONGEST_KEY} characters",
         ),
         (not request.fields, "fields", "没有写明字段", "no fields are asked for"),
+        (
+            len(request.fields) > MOST_FIELDS or len(set(request.fields)) < len(request.fields),
+            "fields",
+            f"字段不能重复，最多 {MOST_FIELDS} 个",
+            f"fields may not repeat, and there are {MOST_FIELDS} at most",
+        ),
         (not request.purpose.strip(), "purpose", "没有写明用途", "no purpose is stated"),
         (not (request.person or "").strip(), "person", "没有写明经办人", "no person in charge (经办人) is named"),
         (request.as_of is not None, "as_of", "查询方式只答当前版本", "query answers the current version only"),

@@ -97,6 +97,23 @@ def test_a_pool_answers_too(house: House) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (BODY | {"keys": ["x" * 70_000]}, "the body has more than 65536 bytes"),
+        (BODY | {"fields": ["name"] * 2}, "fields may not repeat, and there are 300 at most"),
+        (BODY | {"fields": [f"f{n}" for n in range(301)]}, "fields may not repeat, and there are 300 at most"),
+    ],
+)
+def test_a_request_larger_than_any_lawful_one_is_refused_and_recorded(house: House, body: Any, said: str) -> None:
+    served_city(house)
+    given(house)
+    with opened(house) as door:
+        answer = door.query(door.token(), body)
+    assert (answer.status_code, said in answer.json()["detail_en"]) == (422, True)
+    assert access_log.verify(house).records == 1
+
+
 # ---- who is not known -------------------------------------------------------------------------------------------------
 
 

@@ -232,6 +232,28 @@ TAMPERINGS: dict[str, tuple[list[str], int, str, str]] = {
         "altered",
         "第 5 条：内容被改动",
     ),
+    "a time beyond every calendar": (
+        ["UPDATE access_log SET at = 'infinity' WHERE seq = 5"],
+        5,
+        "altered",
+        "内容被改动",
+    ),
+    "a time before every calendar": (
+        ["UPDATE access_log SET at = '0044-03-15 BC' WHERE seq = 5"],
+        5,
+        "altered",
+        "内容被改动",
+    ),
+    "a forged purge that names no moment": (
+        [
+            'UPDATE access_log SET retention = \'permanent\', body = \'{"action": "purge", "class": "share_record", '
+            '"before": "x", "rule": "r", "bodies": 1}\' WHERE seq = 5',
+            "UPDATE access_log SET body = NULL, purged_by = 5 WHERE seq = 4",
+        ],
+        4,
+        "purge",
+        "第 4 条：正文被清除而无相符的清除记录",
+    ),
     "another time": (
         ["UPDATE access_log SET at = at - interval '1 microsecond' WHERE seq = 5"],
         5,
