@@ -1,11 +1,14 @@
 """基础库: build and explain."""
 
+import json
 from typing import Annotated, Any
 
 import typer
 
-from api.opening import opened
+from api.opening import opened, operator
 from api.terminal import Json, mistakes_explained, progress, show
+from exchange import access_log
+from exchange.access_log import AccessEntry
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +43,13 @@ def explain(
 
     with mistakes_explained(as_json), opened() as house:
         found = explained(house, base, key, field).as_dict()
+        fields = tuple(part["field"] for part in found["fields"])
+        asked = AccessEntry(
+            department=None, client=None, person=operator().person, action="explain", target=f"base:{base}",
+            version=found["build"], fields=fields, subject_key=key, decision="answered",
+            answer_digest=house.seal.keyed_hash("answer", json.dumps(found, ensure_ascii=False, default=str).encode()),
+        )  # fmt: skip
+        access_log.append(house, asked)  # before anything is shown
     show(found if as_json else [_line(part) for part in found["fields"]], as_json)
 
 

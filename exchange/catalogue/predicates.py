@@ -31,6 +31,9 @@ _DATES = (
 _NOTHING = "nullif ifnull list_value"
 FUNCTIONS: Final = frozenset(f"{_TEXT} {_NUMBERS} {_DATES} {_NOTHING}".split())
 _CLASSES: Final = {"COMPARISON", "CONJUNCTION", "OPERATOR", "FUNCTION", "COLUMN_REF", "CONSTANT", "CASE", "CAST", "BETWEEN"}
+_PATTERNED: Final = {
+    "regexp_full_match", "regexp_matches", "regexp_extract", "regexp_replace", "strftime", "try_strptime",
+}  # fmt: skip
 _CLOCK: Final = {"current_date", "current_timestamp"}  # written without parentheses, so they look like columns
 
 _TEXTS = [
@@ -167,6 +170,16 @@ def _check_node(node: dict[str, Any], items: dict[str, Item], used: set[str]) ->
             "predicate-function",
             f"函数 {node['function_name']} 不可用，可用的见 docs/catalogue.md",
             f"function {node['function_name']} is not available; docs/catalogue.md lists those that are",
+        )
+    if (
+        kind == "FUNCTION"
+        and node["function_name"].lower() in _PATTERNED
+        and any(any(_columns(part)) for part in node["children"][1:])
+    ):
+        raise _Unfit(
+            "predicate-pattern",
+            f"{node['function_name']} 的模式和格式必须写成常量：取自数据的模式遇到某些值会出错",
+            f"the pattern or format of {node['function_name']} must be a constant: one taken from data fails on some values",
         )
     if kind == "CAST" and not node["try_cast"] and node["cast_type"]["id"] != "VARCHAR" and any(_columns(node)):
         raise _Unfit(

@@ -74,7 +74,7 @@ def test_the_worked_example_of_readme(shell: dict[str, str], tmp_path: Path) -> 
     assert grant["fields"] == ["entity_name", "registered_address"]
     [record] = query["records"]
     assert record["values"] == {"entity_name": "华为技术有限公司"}
-    assert [entry["decision"] for entry in saw] == ["answered"]
+    assert [(entry["action"], entry["decision"]) for entry in saw][-2:] == [("explain", "answered"), ("query", "answered")]
     assert verified["whole"] is True
 
     errors = tmp_path / "errors.csv"
