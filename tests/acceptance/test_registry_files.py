@@ -5,7 +5,6 @@ import io
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
