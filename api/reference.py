@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from api.cli import app
 from api.commands.log import BROKEN
-from api.terminal import EXIT_CODES, HELD, REJECTED
+from api.terminal import EXIT_CODES, FAULT, HELD, REJECTED
 
 
 def reference() -> str:
@@ -49,6 +49,7 @@ def _exit_codes() -> Iterator[str]:
     for code in sorted(set(EXIT_CODES.values())):
         kinds = ", ".join(f"`{kind.__name__}`" for kind, value in EXIT_CODES.items() if value == code)
         yield f"| {code} | {kinds} |"
+    yield f"| {FAULT} | also: a fault of the platform |"
     yield "| 2 | also: a wrong argument, a file that is not there |"
     yield f"| {REJECTED} | the gate rejected the push |"
     yield f"| {HELD} | the gate holds the push for confirmation |"
