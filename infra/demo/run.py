@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
 
 from exchange import access_log, catalogue, clients, grants
@@ -445,10 +446,7 @@ class _Demo:
                 f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
             )
         wrong = [check for check in self.findings.checks if not check["ok"]]
-        for check in wrong:
-            console.print(
-                f"[red]✗ {check['what']}[/]\n    应为 expected {check['expected']}\n    实为 seen     {check['seen']}"
-            )
+        console.print(_comparisons([*(check for check in self.findings.checks if check["ok"]), *wrong]))
         total = len(self.findings.checks)
         verdict = "[bold green]全部相符 all as expected[/]" if not wrong else f"[bold red]{len(wrong)} 处不符 differ[/]"
         console.print(
@@ -483,6 +481,23 @@ class _Demo:
         from quality import report
 
         return report.render(self.house, self.receipts["hr_insurance_2"]["id"])
+
+
+def _comparisons(checks: list[dict[str, Any]]) -> Table:
+    """Every figure, as expected and as seen; what differs stands last, where it is read, and whole."""
+    table = Table(title="核对 comparisons", title_justify="left", header_style="bold")
+    for title in ("", "项目 what", "应为 expected", "实为 seen"):
+        table.add_column(title, overflow="fold")
+    for check in checks:
+        mark, style = ("✓", "green") if check["ok"] else ("✗", "bold red")
+        row = (check["what"], *(_short(check[side], whole=not check["ok"]) for side in ("expected", "seen")))
+        table.add_row(Text(mark, style=style), *(Text(cell) for cell in row))
+    return table
+
+
+def _short(value: object, *, whole: bool) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if whole or len(text) <= 48 else f"{text[:47]}…"
 
 
 def _residents(scale: str) -> int:
