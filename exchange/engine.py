@@ -1,7 +1,8 @@
 """The one place that opens DuckDB: memory, threads, extensions, keys.
 
 Invariant: every connection is bounded by settings, spills encrypted, and never reaches the network: extensions come
-from installed wheels, automatic installing and loading is off.
+from installed wheels, automatic installing and loading is off. An engine error that leaves a connection's block keeps
+its class and its places; its text, which quotes values and statements, stays behind.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ def connect(settings: Settings, seal: Seal, *, extensions: tuple[str, ...] = ("h
 
     `httpfs` is there for its OpenSSL: writing encrypted Parquet needs it. Parquet files under the key named
     STAGING_KEY are read and written with `ENCRYPTION_CONFIG {footer_key: 'staging'}`.
+
+    Raises:
+        duckdb.Error: of the class the engine raised, without its text.
     """
     connection = duckdb.connect()
     try:
@@ -42,6 +46,10 @@ def connect(settings: Settings, seal: Seal, *, extensions: tuple[str, ...] = ("h
         key = seal.derive("staging files", length=16).hex()
         connection.execute(f"PRAGMA add_parquet_key('{STAGING_KEY}', '{key}')")
         yield connection
+    except duckdb.Error as error:
+        # the same class, because whoever tries again asks for it (pools/lake.py)
+        said = "the engine's own words are left out: they quote data"
+        raise type(error)(said).with_traceback(error.__traceback__) from None
     finally:
         connection.close()
 

@@ -1,7 +1,9 @@
 """Opening a house: the master key and the databases belong together."""
 
+import traceback
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from exchange.databases import Databases
@@ -33,6 +35,18 @@ def test_another_master_key_is_refused(house: House, tmp_path: Path) -> None:
 def test_the_lake_opens_empty(house: House) -> None:
     with house.lake() as connection:
         assert connection.execute("SELECT count(*) FROM lake.snapshots()").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("lake", [False, True])
+def test_an_engine_error_leaves_with_its_class_and_place_but_not_its_text(house: House, lake: bool) -> None:
+    statement = "SELECT CAST('CANARY 13800138000' AS INTEGER)"
+    with pytest.raises(duckdb.ConversionException) as ended, (house.lake if lake else house.duckdb)() as connection:
+        connection.execute(statement)
+    assert ended.type is duckdb.ConversionException
+    assert str(ended.value) == "the engine's own words are left out: they quote data"
+    shown = "".join(traceback.format_exception(ended.value))
+    assert "test_house.py" in shown
+    assert "Could not convert string" not in shown
 
 
 def test_addresses_never_show_passwords(house: House) -> None:
