@@ -91,12 +91,11 @@ BAD = {
     "getenv('HOME') = status": ("predicate-function", "函数 getenv 不可用"),
     "error(status) IS NULL": ("predicate-function", "函数 error 不可用"),
     "repeat(status, 1000000000) = status": ("predicate-function", "函数 repeat 不可用"),
-    "regexp_matches(status, substr(status, 2))": ("predicate-pattern", "regexp_matches 的模式和格式必须写成常量"),
     "CAST(status AS INTEGER) > 1": ("predicate-cast", "类型转换请用 TRY_CAST"),
     "status::DATE > opened": ("predicate-cast", "类型转换请用 TRY_CAST"),
     "status > 1": ("predicate-parse", "表达式无法求值：Binder Error: Cannot compare"),
     "opened > status": ("predicate-parse", "表达式无法求值：Binder Error: Cannot compare"),
-    "regexp_matches(entity_name, status)": ("predicate-fails", "遇到某些值会出错而不是判断：Invalid Input Error"),
+    "regexp_matches(entity_name, status)": ("predicate-pattern", "regexp_matches 的模式和格式必须写成常量"),
     "staff * staff * staff > 1": ("predicate-fails", "遇到某些值会出错而不是判断：Out of Range Error"),
     "length(staff) > 1 AND opened > 1": ("predicate-parse", "表达式无法求值：Binder Error"),
 }
