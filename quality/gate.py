@@ -39,8 +39,7 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
         view = _begin(house, push_id)
         if view is None:
             _sweep(house, push_id)
-            counts, failed = _judge(house, subject, progress or silent)
-            view = _decide(house, subject, counts, failed)
+            view = _decide(house, subject, *_judge(house, subject, progress or silent))
     tables.drop(house, push_id)
     if view.decision == "rejected":
         staging.drop(house, push_id)  # its rows go nowhere; what failed is in quarantine
@@ -108,17 +107,21 @@ def _sweep(house: House, push_id: str) -> None:
                 litter.unlink()
 
 
-def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, dict[str, int]]:
+def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, dict[str, int], dict[str, tuple[int, ...]]]:
     from quality import expectations  # its library takes seconds to import: only who judges waits
 
     with house.duckdb() as connection:
         counts = one_pass.run(house, connection, subject.receipt.id, subject.resource, subject.rules, progress)
         failed = expectations.validate(house, connection, subject, counts.rows, progress)
         quarantine.write(house, connection, subject, failed)
-    return counts, failed
+        staged = one_pass.staged_sql(house, subject.receipt.id)
+        first = one_pass.first_rows(connection, staged, subject.rules, failed)
+    return counts, failed, first
 
 
-def _decide(house: House, subject: Subject, counts: Counts, failed: dict[str, int]) -> VerdictView:
+def _decide(
+    house: House, subject: Subject, counts: Counts, failed: dict[str, int], first: dict[str, tuple[int, ...]]
+) -> VerdictView:
     with house.registry.session() as session:
         push = session.get_one(Push, subject.receipt.id, with_for_update=True)
         decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
@@ -131,7 +134,9 @@ def _decide(house: House, subject: Subject, counts: Counts, failed: dict[str, in
             quarantined_rows=counts.rejected,
             warned_rows=counts.warned,
             normalised_values=counts.normalised,
-            rules=[asdict(rule_count(rule, counts.rows, failed[rule.id])) for rule in subject.rules],
+            rules=[
+                asdict(rule_count(rule, counts.rows, failed[rule.id], first.get(rule.id, ()))) for rule in subject.rules
+            ],
             rules_digest=rules.digest(subject.rules),
         )
         session.add(row)

@@ -1,7 +1,7 @@
 """What the gate says of a push, and how the figures lead to it.
 
 Invariant: `decide` is a pure function of counts, rules, thresholds and the last accepted rows; a verdict holds counts,
-rule ids and sentences, never a value.
+row numbers, rule ids and sentences, never a value.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How one version of one rule went, in rows."""
+    """How one version of one rule went, in rows. `rows`: the numbers of the first that failed (check.FIRST at most)."""
 
     id: str
     version: int
@@ -42,6 +42,7 @@ class RuleCount:
     items: tuple[str, ...]
     failed: int
     passed: int
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class VerdictView:
             quarantined_rows=row.quarantined_rows,
             warned_rows=row.warned_rows,
             normalised_values=row.normalised_values,
-            rules=tuple(RuleCount(**(count | {"items": tuple(count["items"])})) for count in row.rules),
+            rules=tuple(
+                RuleCount(**(count | {"items": tuple(count["items"]), "rows": tuple(count.get("rows", ()))}))
+                for count in row.rules
+            ),
             rules_digest=row.rules_digest,
             unknown_columns=tuple(push.shape.get("unknown", ())),
             decided_at=row.decided_at,
@@ -95,8 +99,8 @@ class VerdictView:
         return asdict(self) | {"decided_at": self.decided_at.astimezone(CHINA).isoformat(timespec="seconds")}
 
 
-def rule_count(rule: Rule, rows: int, failed: int) -> RuleCount:
-    """How a rule went, from its rows."""
+def rule_count(rule: Rule, rows: int, failed: int, first: tuple[int, ...]) -> RuleCount:
+    """How a rule went, from its rows and the numbers of the first that failed."""
     return RuleCount(
         rule.id,
         rule.version,
@@ -107,6 +111,7 @@ def rule_count(rule: Rule, rows: int, failed: int) -> RuleCount:
         rule.items,
         failed,
         rows - failed,
+        first,
     )
 
 

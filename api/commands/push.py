@@ -1,6 +1,7 @@
 """推送: push, pushes, report, process, confirm, row-errors."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -89,6 +90,7 @@ def _verdict_of(house: House, push_id: str, timeout: int) -> dict[str, Any]:
     )
 
 
+_SHOWN = 5  # row numbers per failed rule; the rest are in the report
 _DECISIONS = {"accepted": "通过 accepted", "rejected": "退回 rejected", "held": "挂起待确认 held for confirmation"}
 
 
@@ -103,7 +105,12 @@ def _show_verdict(verdict: dict[str, Any], as_json: bool) -> None:
 def _for_people(verdict: dict[str, Any]) -> dict[str, Any]:
     """The verdict without what went well: the decision, why, how many rows, and the rules that failed."""
     failed = [
-        {"规则 rule": f"{rule['title']} / {rule['title_en']}", "级别 level": rule["level"], "行 rows": rule["failed"]}
+        {
+            "规则 rule": f"{rule['title']} / {rule['title_en']}",
+            "级别 level": rule["level"],
+            "行 rows": rule["failed"],
+            "行号 row numbers": _first(rule["rows"], rule["failed"]),
+        }
         for rule in verdict["rules"]
         if rule["failed"]
     ]
@@ -119,6 +126,12 @@ def _for_people(verdict: dict[str, Any]) -> dict[str, Any]:
         "未收列 unknown columns": verdict["unknown_columns"],
         "未通过的规则 failed rules": failed,
     }
+
+
+def _first(rows: Sequence[int], failed: int) -> str:
+    """The first few row numbers, and a sign when there are more."""
+    shown = rows[:_SHOWN]
+    return ", ".join(str(row) for row in shown) + (" …" if 0 < len(shown) < failed else "")
 
 
 def list_pushes(

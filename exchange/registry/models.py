@@ -165,7 +165,7 @@ class Push(Base):
 
 
 class Verdict(Base):
-    """The gate's word on a push: counts per rule, never a value."""
+    """The gate's word on a push: counts and row numbers per rule, never a value."""
 
     __tablename__ = "verdict"
     push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), primary_key=True)
@@ -176,7 +176,7 @@ class Verdict(Base):
     quarantined_rows: Mapped[int] = mapped_column(BigInteger)
     warned_rows: Mapped[int] = mapped_column(BigInteger)
     normalised_values: Mapped[int] = mapped_column(BigInteger)
-    rules: Mapped[list[Json]] = mapped_column(JSONB)  # one per rule: id, version, level, indicator, failed, passed
+    rules: Mapped[list[Json]] = mapped_column(JSONB)  # one per rule: id, version, …, failed, passed, rows
     rules_digest: Mapped[str]
     decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
     confirmed_by: Mapped[str | None]

@@ -205,6 +205,8 @@ def test_the_report_is_whole_and_shows_the_last_pushes(house: House) -> None:
     assert "户籍人口 接受 accepted" in said
     assert "200 行中接受 192 行，隔离 8 行" in said
     assert "准确性 · 内容正确性" in said
+    for rule in gate.verdict(house, second).rules:
+        assert "、".join(str(row) for row in rule.rows) in said
     assert "15.50%" in said  # the third push stands in the picture of the second's page
     (address,) = page.addresses
     assert (house.settings.root / "reports" / address).resolve() == expectations.data_docs(house, second)

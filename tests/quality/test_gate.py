@@ -6,6 +6,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import select
 
+from api.commands.push import _for_people
 from exchange.callers import Caller
 from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.house import House
@@ -308,9 +309,33 @@ def test_the_verdict_names_rules_versions_and_indicators_and_unknown_columns(hou
         "items": ("code",),
         "failed": 0,
         "passed": 1,
+        "rows": (),
     }
     assert len(verdict.rules_digest) == 64
     assert (verdict.resource_id, verdict.resource_version) == ("place", 1)
+
+
+def test_the_verdict_has_the_first_row_numbers_of_each_failed_rule(house: House) -> None:
+    kit.publish(house, PLACE)
+    good = [[str(n), "甲", "", "", "", "", ""] for n in range(1, 61)]
+    rows = [*good, *[["", "甲", "", "", "", "", ""]] * 30, ["61", "甲", "x", "", "", "", ""]]
+    verdict = gate.check(house, kit.land(house, "place", HEADER, rows))
+    assert gate.verdict(house, verdict.push_id) == verdict
+    assert verdict.decision == "accepted"
+    shown = {rule["id"]: (rule["failed"], rule["rows"]) for rule in verdict.as_dict()["rules"] if rule["failed"]}
+    (other,) = shown.keys() - {"code.required"}
+    assert shown == {"code.required": (30, tuple(range(61, 81))), other: (1, (91,))}
+    told = _for_people(verdict.as_dict())["未通过的规则 failed rules"]
+    assert [(rule["行 rows"], rule["行号 row numbers"]) for rule in told] == [(30, "61, 62, 63, 64, 65 …"), (1, "91")]
+
+
+def test_a_verdict_from_before_row_numbers_is_still_read(house: House) -> None:
+    kit.publish(house, PLACE)
+    verdict = kit.judge(house, "place", "编号 | 名称\n1 | 甲")
+    with house.registry.session() as session:
+        row = session.get_one(Verdict, verdict.push_id)
+        row.rules = [{name: value for name, value in rule.items() if name != "rows"} for rule in row.rules]
+    assert gate.verdict(house, verdict.push_id) == verdict
 
 
 def test_a_push_is_judged_by_the_version_in_its_receipt(house: House) -> None:
