@@ -94,23 +94,37 @@ def as_dict(house: House, push_id: str) -> dict[str, Any]:
 
 
 def render(house: House, push_id: str) -> Path:
-    """Write the page, at once or not at all; its path.
+    """Write the page, at once or not at all; its path. It links to the Data Docs on the same disk.
+
+    Raises:
+        NotFound: no such push, or not judged yet.
+    """
+    target = house.settings.folder("reports") / f"{push_id}.html"
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    draft.write_text(page(house, push_id))
+    draft.replace(target)
+    return target
+
+
+def page(house: House, push_id: str, data_docs: str | None = None) -> str:
+    """The page. `data_docs`: where its reader finds the Data Docs, if not on the platform's disk.
 
     Raises:
         NotFound: no such push, or not judged yet.
     """
     facts = as_dict(house, push_id)
-    target = house.settings.folder("reports") / f"{push_id}.html"
+    if data_docs is not None and facts["data_docs"] is not None:
+        facts |= {"data_docs": data_docs}
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    page = templates.get_template("report.html.jinja").render(
-        **facts, bars=bars(trend(house, facts["resource"]["id"]), push_id), decisions=DECISIONS, levels=LEVELS
+    return templates.get_template("report.html.jinja").render(
+        **facts,
+        on_disk=data_docs is None,
+        bars=bars(trend(house, facts["resource"]["id"]), push_id),
+        decisions=DECISIONS,
+        levels=LEVELS,
     )
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    draft.write_text(page)
-    draft.replace(target)
-    return target
 
 
 def indicators(verdict: VerdictView) -> list[Indicator]:
