@@ -1,6 +1,6 @@
 """授权: give, list, revoke."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -37,7 +37,7 @@ def give(
             modes=mode or ["query"],
             purpose=purpose,
             legal_basis=basis,
-            valid_from=since.date() if since else date.today(),  # noqa: DTZ011 the operator's own calendar day
+            valid_from=since.date() if since else grants.today(),
             valid_until=until.date(),
             unmasked=unmasked or [],
         )
