@@ -27,7 +27,7 @@ _AT_ONCE = 16  # versions of a pool read in one statement while walking back
 
 @dataclass(frozen=True)
 class Said:
-    """One source's word on a field. `since`: the first of the unbroken run of batches that carried this value."""
+    """One source's word on a field. `since`: the first batch in which that source's row carried this value."""
 
     resource: str
     item: str
@@ -109,11 +109,9 @@ class _History:
         return self._at(0).get(column)
 
     def since(self, column: str) -> PoolCommitView:
-        """The first of the unbroken run of versions that carry that value."""
-        place = 0
-        while place + 1 < len(self.versions) and self._at(place + 1).get(column) == self.value(column):
-            place += 1
-        return self.versions[place]
+        """The first version that carries that value, also when others came between."""
+        carrying = [place for place in range(len(self.versions)) if self._at(place).get(column) == self.value(column)]
+        return self.versions[carrying[-1]]
 
     def _at(self, place: int) -> Row:
         while len(self.read) <= place:

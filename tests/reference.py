@@ -23,10 +23,13 @@ class PoolRow:
 
 @dataclass(frozen=True)
 class Golden:
-    """One row of a base: per field the value and the place of the source it comes from."""
+    """One row of a base: per field the value and the place of the source it comes from; `said` and `since`: per
+    field and source that says something, what, and the first batch in which that source's row carried it."""
 
     values: dict[str, Value]
     places: dict[str, int | None]
+    said: dict[tuple[str, int], Value]
+    since: dict[tuple[str, int], int]
     closed: bool
     build: int
 
@@ -48,6 +51,8 @@ class ReferenceBase:
     definition: BaseDefinition
     resources: dict[str, Resource]
     pools: dict[str, list[PoolRow]] = field(default_factory=dict)
+    pushes: dict[str, list[list[PoolRow]]] = field(default_factory=dict)
+    batches: dict[str, list[int]] = field(default_factory=dict)
     golden: dict[str, Golden] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     builds: int = 0
@@ -55,6 +60,8 @@ class ReferenceBase:
     def push(self, resource: str, batch: int, rows: list[dict[str, Value]]) -> None:
         """A full push: what the pool held before is gone from it."""
         self.pools[resource] = [PoolRow(batch, number, items) for number, items in enumerate(rows, 1)]
+        self.pushes.setdefault(resource, []).append(self.pools[resource])
+        self.batches.setdefault(resource, []).append(batch)
 
     def build(self) -> None:
         """Every key that any pool has is golden again; every other key that ever was is closed with its last values."""
@@ -65,7 +72,7 @@ class ReferenceBase:
             self.golden[key] = self._golden(key)
         for key in set(self.golden) - here:
             last = self.golden[key]
-            self.golden[key] = Golden(last.values, last.places, closed=True, build=last.build)
+            self.golden[key] = Golden(last.values, last.places, last.said, last.since, closed=True, build=last.build)
 
     def _keys(self, origin: FieldSource) -> set[str]:
         keys = {row.items.get(origin.item) for row in self.pools.get(origin.resource, [])}
@@ -74,29 +81,41 @@ class ReferenceBase:
     def _golden(self, key: str) -> Golden:
         values: dict[str, Value] = {}
         places: dict[str, int | None] = {}
+        words: dict[tuple[str, int], Value] = {}
         for wanted in self.definition.fields:
             said = self._said(key, wanted)
             winner = min(said, default=None)  # the highest source that has a value
             values[wanted.name] = None if winner is None else said[winner]
             places[wanted.name] = winner
+            words |= {(wanted.name, place): value for place, value in said.items()}
             for loser in sorted(said):
                 if winner is not None and loser > winner and said[loser] != said[winner]:
                     self.conflicts.append(Conflict(key, wanted.name, winner, loser, str(said[winner]), str(said[loser])))
-        return Golden(values, places, closed=False, build=self.builds)
+        origins = {wanted.name: wanted.sources for wanted in self.definition.fields}
+        since = {(name, place): self._since(key, origins[name][place], word) for (name, place), word in words.items()}
+        return Golden(values, places, words, since, closed=False, build=self.builds)
 
     def _said(self, key: str, wanted: BaseField) -> dict[int, Value]:
         """What each source says, by its place; a source without a value says nothing."""
-        said = {}
-        for place, origin in enumerate(wanted.sources):
-            rows = [row for row in self._rows(origin.resource, key) if row.items.get(origin.item) is not None]
-            if rows:
-                newest = max(rows, key=lambda row: (self._updated(origin.resource, row), row.batch, row.row))
-                said[place] = newest.items[origin.item]
-        return said
+        said = {
+            place: self._word(key, origin, self.pools.get(origin.resource, []))
+            for place, origin in enumerate(wanted.sources)
+        }
+        return {place: value for place, value in said.items() if value is not None}
 
-    def _rows(self, resource: str, key: str) -> list[PoolRow]:
-        key_item = {origin.resource: origin.item for origin in self.definition.key_sources}.get(resource)
-        return [row for row in self.pools.get(resource, []) if key_item and row.items.get(key_item) == key]
+    def _word(self, key: str, origin: FieldSource, pool: list[PoolRow]) -> Value | None:
+        """What a pool says: ties go to the newest update, then batch, then row."""
+        key_item = {origin.resource: origin.item for origin in self.definition.key_sources}.get(origin.resource)
+        rows = [
+            row for row in pool if key_item and row.items.get(key_item) == key and row.items.get(origin.item) is not None
+        ]
+        newest = max(rows, key=lambda row: (self._updated(origin.resource, row), row.batch, row.row), default=None)
+        return None if newest is None else newest.items[origin.item]
+
+    def _since(self, key: str, origin: FieldSource, value: Value) -> int:
+        """The first batch whose pool said so."""
+        pushed = zip(self.batches[origin.resource], self.pushes[origin.resource], strict=True)
+        return next(batch for batch, pool in pushed if self._word(key, origin, pool) == value)
 
     def _updated(self, resource: str, row: PoolRow) -> datetime:
         stamp = next((item.name for item in self.resources[resource].items if item.is_timestamp), None)

@@ -79,12 +79,12 @@ def test_the_winner_since_when_and_the_loser_who_says_otherwise(city: House) -> 
     )
 
 
-def test_a_value_that_came_back_counts_from_when_it_came_back(city: House) -> None:
+def test_a_value_that_came_back_counts_from_when_it_was_first_said(city: House) -> None:
     for batch, name in enumerate(["张三", "张叁", "张三"], 1):
         pooled(city, POLICE, batch, [{"id": "1", "name": name}])
     merge.build(city, "people")
     (name_,) = explain(city, "people", "1", "name").fields
-    assert name_.source == said("police", "name", "公安局", "张三", 3, since=3)
+    assert name_.source == said("police", "name", "公安局", "张三", 3, since=1)
 
 
 def test_a_source_that_agrees_is_shown_and_does_not_differ(city: House) -> None:

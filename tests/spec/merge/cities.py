@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from exchange.catalogue.model import BaseDefinition, DataType, Resource
 from exchange.house import House
 from pools import lake, merge
+from pools.explain import explain
 from pools.survivorship import pointer
 from tests.drawn import Row
 from tests.pools import given
@@ -29,6 +30,10 @@ class City(Protocol):
 
     def conflicts(self) -> list[Row]:
         """key, field, winner, loser (resources) and their values."""
+        ...
+
+    def since(self) -> list[Row]:
+        """key, field, source (resource), what it says, and the push in which it first said so."""
         ...
 
 
@@ -73,6 +78,15 @@ class EngineCity:
             }
             for row in self._rows(merge.conflict_table(self.definition.id), "key, field, loser")
         ]
+
+    def since(self) -> list[Row]:
+        found: list[Row] = []
+        for row in self._rows(merge.table(self.definition.id), self.definition.key):
+            explained = explain(self.house, self.definition.id, row[self.definition.key])
+            for field in explained.fields:
+                said = [word for word in (field.source, *field.others) if word is not None]
+                found += [_since(explained.key, field.field, word.resource, word.value, word.since_batch) for word in said]
+        return sorted(found, key=str)
 
     def _rows(self, table: str, order: str) -> list[dict[str, Any]]:
         with lake.opened(self.house) as connection:
@@ -121,6 +135,19 @@ class ReferenceCity:
             }
             for found in sorted(self.reference.conflicts, key=lambda found: (found.key, found.field, found.loser))
         ]
+
+    def since(self) -> list[Row]:
+        fields = {field.name: field.sources for field in self.reference.definition.fields}
+        found = [
+            _since(key, field, fields[field][place].resource, golden.said[field, place], batch)
+            for key, golden in self.reference.golden.items()
+            for (field, place), batch in golden.since.items()
+        ]
+        return sorted(found, key=str)
+
+
+def _since(key: str, field: str, source: str, value: object, batch: int) -> Row:
+    return {"key": key, "field": field, "source": source, "said": str(value), "since": str(batch)}
 
 
 def _typed(cell: str | None, kind: DataType) -> object:

@@ -93,6 +93,7 @@ def agree(house: House, world: World) -> None:
         if step is None:
             assert engine.base() == reference.base()
             assert engine.conflicts() == reference.conflicts()
+    assert engine.since() == reference.since()
 
 
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)

@@ -80,3 +80,20 @@ def test_a_closed_key_has_no_conflicts(city: City) -> None:
     city.build()
     assert city.conflicts() == []
     assert [(row["key"], row["closed"]) for row in city.base()] == [("1", "yes"), ("2", None)]
+
+
+def test_since_when_is_the_first_push_that_said_so_also_when_it_said_otherwise_between(city: City) -> None:
+    city.push("police", drawn("id | name | mobile\n 1 | 张三 | \n 2 | 李四 | 13800000002"))  # push 1
+    city.push("civil", drawn("id | name | mobile | district\n 1 | 张叁 | | "))  # push 2
+    city.push("police", drawn("id | name | mobile\n 1 | 张参 | \n 2 | 李四 | 13800000003"))  # push 3
+    city.push("police", drawn("id | name | mobile\n 1 | 张三 | \n 2 | 李四 | 13800000003"))  # push 4
+    city.build()
+    assert city.since() == drawn(
+        """
+        key | field  | source | said        | since
+        1   | name   | civil  | 张叁        | 2
+        1   | name   | police | 张三        | 1
+        2   | mobile | police | 13800000003 | 3
+        2   | name   | police | 李四        | 1
+        """
+    )
