@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exchange import access_log
+from exchange import access_log, faults
 from exchange.access_log import AccessEntry
 from exchange.delivery import new_request_id
 from exchange.errors import (
@@ -179,7 +179,7 @@ class _Unknown:
 def _unknown(scope: Scope, error: Exception) -> Response:
     request_id = str(scope.get("state", {}).get("request_id") or new_request_id())
     route = getattr(scope.get("route"), "path", "?")
-    _LOG.error("%s %s %s failed: %s", request_id, scope["method"], route, _places(error))
+    _LOG.error("%s %s %s failed: %s", request_id, scope["method"], route, faults.places(error))
     return problem(
         500,
         "internal",
@@ -187,13 +187,3 @@ def _unknown(scope: Scope, error: Exception) -> Response:
         f"an error inside the exchange; it was recorded. Give the operator the request id {request_id}",
         request_id=request_id,
     )
-
-
-def _places(error: BaseException) -> str:
-    """The class and the lines an error came through."""
-    lines, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        lines.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return f"{type(error).__name__} at {' < '.join(reversed(lines[-6:]))}"

@@ -6,11 +6,9 @@ Invariant: a user's mistake never ends in a traceback; the exit code says what k
 import json
 import re
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from exchange import errors
+from exchange import errors, faults
 from exchange.progress import Progress as Watcher
 
 out = Console()
@@ -67,18 +65,12 @@ def mistakes_explained(as_json: bool) -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 its own text and traceback may quote data: class and places only
-        err.print(Text(f"平台内部错误，请告诉管理员：{_places(error)}", style="bold red"))
+        err.print(Text(f"平台内部错误，请告诉管理员：{faults.places(error)}", style="bold red"))
         err.print(Text("a fault of the platform, not yours; tell the operator the line above", style="dim"))
         raise typer.Exit(FAULT) from None
     except KeyboardInterrupt:
         err.print(Text("已中断，可重新执行 / interrupted; run it again", style="yellow"))
         raise typer.Exit(130) from None
-
-
-def _places(error: BaseException) -> str:
-    """The class of an error and the last lines it came through, without a word of its own."""
-    frames = traceback.extract_tb(error.__traceback__)[-5:]
-    return f"{type(error).__name__} ← " + " ← ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames))
 
 
 def show(data: object, as_json: bool) -> None:

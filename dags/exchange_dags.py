@@ -46,6 +46,7 @@ def careful(work: Callable[..., str]) -> Callable[..., str]:
 
     @wraps(work)
     def guarded(*arguments: str) -> str:
+        from exchange import faults
         from exchange.errors import ExchangeError, Unavailable
 
         try:
@@ -57,16 +58,9 @@ def careful(work: Callable[..., str]) -> Callable[..., str]:
         except ExchangeError as error:
             raise AirflowFailException(f"{error.code}: {error}") from None  # the same again would end the same
         except Exception as error:  # noqa: BLE001
-            raise AirflowException(f"{type(error).__name__} at {_places(error)}") from None
+            raise AirflowException(faults.places(error)) from None
 
     return guarded
-
-
-def _places(error: BaseException) -> str:
-    """Where it happened, without what it says."""
-    import traceback
-
-    return " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)))
 
 
 @contextmanager

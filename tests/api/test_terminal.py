@@ -33,6 +33,6 @@ def test_a_fault_of_ours_shows_where_and_not_a_word_of_what(capsys: pytest.Captu
         connection.execute("SELECT CAST('CANARY 13800138000' AS INTEGER)")
     assert getattr(ended.value, "exit_code", None) == 1
     shown = capsys.readouterr().err
-    assert "ConversionException ← test_terminal.py:" in shown.replace("\n", "")
+    assert "ConversionException at test_terminal.py:" in shown.replace("\n", "")
     assert "CANARY" not in shown
     assert "Traceback" not in shown
