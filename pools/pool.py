@@ -71,7 +71,8 @@ def commit_relation(house: House, push_id: str, relation: str) -> PoolCommitView
         kept = session.get(PoolCommit, push_id)
         if kept is None:
             resource = catalogue.resource_at(house, push.resource_id, push.resource_version)
-            _refuse_going_back(house, session, push)
+            _adopt_orphans(house, session, push)
+            _refuse_going_back(session, push)
             done = lake.commit(
                 house,
                 author=f"pool:{resource.id}",
@@ -151,6 +152,7 @@ def _record(session: Session, push: Push, done: lake.Commit) -> PoolCommit:
     commit = PoolCommit(push_id=push.id, resource_id=push.resource_id, snapshot=done.snapshot, rows=done.facts["rows"])
     session.add(commit)
     push.state = "pooled"
+    _supersede(session, push)
     events.record(
         session,
         events.Tag.PUSH_POOLED,
@@ -166,7 +168,32 @@ def _record(session: Session, push: Push, done: lake.Commit) -> PoolCommit:
     return commit
 
 
-def _refuse_going_back(house: House, session: Session, push: Push) -> None:
+def _older_waiting(session: Session, newer: Push) -> list[Push]:
+    query = select(Push).where(Push.resource_id == newer.resource_id, Push.batch < newer.batch, Push.state == "accepted")
+    return list(session.scalars(query.order_by(Push.batch)))
+
+
+def _adopt_orphans(house: House, session: Session, newer: Push) -> None:
+    """Write down older pushes that were committed and killed before they were."""
+    older = _older_waiting(session, newer)
+    if not older:
+        return
+    with lake.opened(house) as connection:
+        found = [(push, lake.find(connection, push.id)) for push in older]
+    for push, done in found:
+        if done is not None:
+            _record(session, push, done)
+
+
+def _supersede(session: Session, newer: Push) -> None:
+    """An older push that was accepted and not pooled in time never will be: it must not wait for ever."""
+    for push in _older_waiting(session, newer):
+        push.state = "superseded"
+        facts = {"resource": push.resource_id, "batch": push.batch, "by": newer.id}
+        events.record(session, events.Tag.PUSH_SUPERSEDED, department=push.department_code, object_id=push.id, **facts)
+
+
+def _refuse_going_back(session: Session, push: Push) -> None:
     newest = session.scalar(
         select(Push.batch)
         .join(PoolCommit, PoolCommit.push_id == Push.id)
@@ -176,9 +203,6 @@ def _refuse_going_back(house: House, session: Session, push: Push) -> None:
     )
     if newest is None or newest < push.batch:
         return
-    with lake.opened(house) as connection:
-        if lake.snapshot_of(connection, push.id) is not None:
-            return  # committed before the newer one, then killed: it only has to be written down
     raise WrongState(
         f"推送 {push.id} 是第 {push.batch} 批，池中已有更新的第 {newest} 批，旧批次不能覆盖；如确需恢复，请以新批次号重新推送",
         f"push {push.id} is batch {push.batch}, and the pool already holds the newer batch {newest}; "

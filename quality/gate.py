@@ -23,7 +23,7 @@ from quality import quarantine, rules, staging
 from quality.check import Counts
 from quality.subject import Subject
 from quality.verdict import VerdictView as VerdictView
-from quality.verdict import decide, rule_count
+from quality.verdict import decide, outdated, rule_count
 
 
 def check(house: House, push_id: str, progress: Progress | None = None) -> VerdictView:
@@ -64,10 +64,12 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         batch has been accepted since.
     """
     with house.registry.session() as session:
-        push = session.get(Push, push_id, with_for_update=True)
-        found = session.get(VerdictRow, push_id)
+        push, found = session.get(Push, push_id), session.get(VerdictRow, push_id)
         if push is None or found is None:
             raise _no_verdict(push_id)
+        _one_at_a_time(session, push.resource_id)
+        session.refresh(push, with_for_update=True)
+        session.refresh(found)
         if caller.department != push.department_code:
             raise AccessRefused(
                 f"只有推送部门本身可以确认推送 {push_id}",
@@ -123,8 +125,12 @@ def _decide(
     house: House, subject: Subject, counts: Counts, failed: dict[str, int], first: dict[str, tuple[int, ...]]
 ) -> VerdictView:
     with house.registry.session() as session:
+        _one_at_a_time(session, subject.receipt.resource_id)
         push = session.get_one(Push, subject.receipt.id, with_for_update=True)
         decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
+        newer = _newer_accepted(session, push)
+        if newer is not None and decision != "rejected":
+            decision, reasons = "rejected", (outdated(push.batch, newer),)
         row = VerdictRow(
             push_id=push.id,
             decision=decision,
@@ -156,18 +162,27 @@ def _last_accepted(session: Session, push: Push) -> int | None:
     )
 
 
-def _refuse_outdated(session: Session, push: Push) -> None:
+def _one_at_a_time(session: Session, resource_id: str) -> None:
+    """Decisions on one resource follow one another, so that none overlooks another; the lock goes with the transaction."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"deciding:{resource_id}", 0))))
+
+
+def _newer_accepted(session: Session, push: Push) -> int | None:
     """What the pool would not take must not be accepted: it would stay accepted for ever."""
-    newest = session.scalar(
+    return session.scalar(
         select(func.max(Push.batch)).where(
             Push.resource_id == push.resource_id, Push.state.in_(("accepted", "pooled")), Push.batch > push.batch
         )
     )
+
+
+def _refuse_outdated(session: Session, push: Push) -> None:
+    newest = _newer_accepted(session, push)
     if newest is not None:
+        reason = outdated(push.batch, newest)
         raise WrongState(
-            f"推送 {push.id} 是第 {push.batch} 批，其后的第 {newest} 批已被接受，不能再确认；如确需这份数据，请以新批次号重新推送",
-            f"push {push.id} is batch {push.batch}, and the newer batch {newest} has been accepted since, so it can't be "
-            "confirmed any more; if these data are meant, push them again under a new batch number",
+            f"推送 {push.id} 不能再确认：{reason.zh}",
+            f"push {push.id} can't be confirmed any more: {reason.en}",
             push=push.id,
             batch=push.batch,
             newest=newest,

@@ -129,6 +129,16 @@ def decide(
     return "accepted", tuple(_accepted(counts))
 
 
+def outdated(batch: int, newest: int) -> Reason:
+    """Why a full push whose successor was accepted already changes nothing any more."""
+    return Reason(
+        "outdated",
+        f"这是第 {batch} 批，其后的第 {newest} 批已被接受，本批不再入池；如确需这份数据，请以新批次号重新推送",
+        f"this is batch {batch}, and the newer batch {newest} has been accepted already, so it is not pooled; "
+        "if these data are meant, push them again under a new batch number",
+    )
+
+
 def _blocked(rule: Rule, rows: int) -> Reason:
     return Reason(
         "block-rule",

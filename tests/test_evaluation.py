@@ -109,7 +109,7 @@ def test_an_accepted_push_clears_it(house: House, tmp_path: Path, state: str) ->
     assert [told for _, told, _ in events(house)] == [True, False]
 
 
-@pytest.mark.parametrize("state", ["landed", "checking", "rejected", "held", "withdrawn"])
+@pytest.mark.parametrize("state", ["landed", "checking", "rejected", "held", "superseded"])
 def test_a_push_that_was_not_accepted_does_not(house: House, tmp_path: Path, state: str) -> None:
     city(house, tmp_path)
     push(house, 1, FRIDAY + timedelta(days=6), state)

@@ -134,7 +134,7 @@ class Grant(Base):
 class Push(Base):
     """A push and its receipt. Rows are never removed; `state` moves forward only.
 
-    landed -> checking -> accepted | rejected | held;  held -> accepted | withdrawn;  accepted -> pooled
+    landed -> checking -> accepted | rejected | held;  held -> accepted;  accepted -> pooled | superseded
     """
 
     __tablename__ = "push"

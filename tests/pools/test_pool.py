@@ -81,6 +81,31 @@ def test_an_older_batch_does_not_take_the_pool_back(house: House) -> None:
     assert rows(house, "police") == [(1, 2, newer, "1", None)]
 
 
+def test_an_accepted_push_that_a_newer_one_overtook_does_not_wait_for_ever(house: House) -> None:
+    entered(house, POLICE)
+    late, newer = accepted(house, POLICE, 1), pooled(house, POLICE, 2, [{"id": "1"}])
+    with pytest.raises(WrongState, match=f"push {late} is superseded; only a push the gate accepted can be pooled"):
+        pool.admit(house, late)
+    with house.registry.session() as session:
+        found = session.scalars(select(Event.facts).where(Event.tag == "pool:push:supersede")).all()
+    assert found == [{"resource": "police", "batch": 1, "by": newer}]
+
+
+def test_a_push_that_was_committed_and_not_written_down_is_a_version_of_its_own(house: House) -> None:
+    """As a kill between the two leaves it, with the next push coming before it was run again."""
+    entered(house, POLICE)
+    first = pooled(house, POLICE, 1, [{"id": "1"}])
+    with house.registry.session() as session:
+        before = session.get_one(PoolCommit, first)
+        snapshot = before.snapshot
+        session.delete(before)
+        session.get_one(Push, first).state = "accepted"
+    second = pooled(house, POLICE, 2, [{"id": "2"}])
+    assert [(view.push_id, view.rows) for view in pool.versions(house, "police")] == [(second, 1), (first, 1)]
+    assert pool.versions(house, "police")[1].snapshot == snapshot
+    assert rows(house, "police", first) == [(1, 1, first, "1", None)]
+
+
 def test_what_is_not_there_is_named(house: House) -> None:
     entered(house, POLICE)
     with pytest.raises(NotFound, match="there is no push P000000-0"):

@@ -194,17 +194,20 @@ def test_a_held_push_is_not_confirmed_after_a_newer_one_was_accepted(house: Hous
     gate.check(house, kit.land(house, "place", HEADER, rows))
     held = gate.check(house, kit.land(house, "place", HEADER, rows[:40], batch=2))
     gate.check(house, kit.land(house, "place", HEADER, rows[:90], batch=3))
-    with pytest.raises(WrongState, match=r"是第 2 批，其后的第 3 批已被接受，不能再确认.*under a new batch number"):
+    with pytest.raises(WrongState, match=r"不能再确认：这是第 2 批，其后的第 3 批已被接受.*under a new batch number"):
         gate.confirm(house, kit.POLICE, held.push_id)
     assert gate.verdict(house, held.push_id) == held
 
 
-def test_a_push_is_measured_by_the_highest_batch_accepted_not_by_the_last_decision(house: House) -> None:
+def test_a_push_judged_after_a_newer_one_was_accepted_is_rejected_as_outdated(house: House) -> None:
     kit.publish(house, PLACE)
     rows = [[f"A{n}", "好", "", "", "", "", ""] for n in range(100)]
     older = kit.land(house, "place", HEADER, rows)
     newer = kit.land(house, "place", HEADER, rows[:60], batch=2)
-    assert [gate.check(house, push).decision for push in (newer, older)] == ["accepted", "accepted"]
+    assert gate.check(house, newer).decision == "accepted"
+    late = gate.check(house, older)
+    assert (late.decision, [reason.code for reason in late.reasons]) == ("rejected", ["outdated"])
+    assert late.reasons[0].zh == ("这是第 1 批，其后的第 2 批已被接受，本批不再入池；如确需这份数据，请以新批次号重新推送")
     assert (
         gate.check(house, kit.land(house, "place", HEADER, rows[:45], batch=3)).decision == "accepted"
     )  # 70 % of 60 are 42
