@@ -41,6 +41,7 @@ EXIT_CODES: dict[type[errors.ExchangeError], int] = {
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 FAULT = 1  # something nobody foresaw
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 REJECTED, HELD = 10, 11  # `push --wait` and `process`: the gate's word as an exit code
 
 
@@ -51,26 +52,32 @@ def exit_code(error: errors.ExchangeError) -> int:
 
 @contextmanager
 def mistakes_explained(as_json: bool) -> Iterator[None]:
-    """Turn an error of the house into two sentences on standard error and an exit code."""
+    """Turn whatever goes wrong into two sentences on standard error, or one JSON object, and an exit code."""
     try:
         yield
     except errors.ExchangeError as error:
-        if as_json:
-            problem = {"code": error.code, "zh": error.zh, "en": error.en, "facts": error.facts}
-            sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
-        else:
-            err.print(Text(error.zh, style="bold red"))
-            err.print(Text(error.en, style="dim"))
+        _tell(as_json, error.code, error.zh, error.en, error.facts)
         raise typer.Exit(exit_code(error)) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 its own text and traceback may quote data: class and places only
-        err.print(Text(f"平台内部错误，请告诉管理员：{faults.places(error)}", style="bold red"))
-        err.print(Text("a fault of the platform, not yours; tell the operator the line above", style="dim"))
+        places = faults.places(error)
+        zh = f"平台内部错误，请告诉管理员：{places}"
+        _tell(as_json, "internal", zh, "a fault of the platform, not yours; tell the operator", {"places": places})
         raise typer.Exit(FAULT) from None
     except KeyboardInterrupt:
-        err.print(Text("已中断，可重新执行 / interrupted; run it again", style="yellow"))
-        raise typer.Exit(130) from None
+        _tell(as_json, "interrupted", "已中断，可重新执行", "interrupted; run it again", {})
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _tell(as_json: bool, code: str, zh: str, en: str, facts: dict[str, object]) -> None:
+    """What went wrong, on standard error; nothing is broken into lines, so that it can be copied whole."""
+    if as_json:
+        problem = {"code": code, "zh": zh, "en": en, "facts": facts}
+        sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
+    else:
+        err.print(Text(zh, style="bold red"), soft_wrap=True)
+        err.print(Text(en, style="dim"), soft_wrap=True)
 
 
 def show(data: object, as_json: bool) -> None:
