@@ -2,12 +2,11 @@
 
 Invariant: an expectation here counts rows and never fetches one, so neither results nor Data Docs can hold a value.
 The only import of `great_expectations`. It takes about eight seconds, so it happens inside functions, where a push is
-judged and nowhere else. Usage reporting is off, and the pages are stripped of everything they would load from elsewhere.
+judged and nowhere else. Usage reporting is off, and the page that is kept leads nowhere else (`quality/pages.py`).
 """
 
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -23,23 +22,13 @@ from exchange.catalogue.model import Level
 from exchange.errors import NotFound, Unavailable
 from exchange.house import House
 from exchange.progress import Progress, silent
-from quality import check
+from quality import check, pages
 from quality.rules import Rule, fails
 from quality.subject import Subject
 
 _VIEW = "judged"
 _URL = "duckdb+gate:///house"
 _SEVERITY = {Level.BLOCK: "critical", Level.QUARANTINE: "critical", Level.WARN: "warning"}
-_ELSEWHERE = re.compile(
-    r"""<script[^>]*src=["']https?://[^>]*>\s*</script>|<link[^>]*href=["']https?://[^>]*>|<img[^>]*src=["']https?://[^>]*>""",
-    re.IGNORECASE,
-)
-_STYLE = """<style>
-body{font:15px/1.6 "Noto Sans CJK SC","Microsoft YaHei",sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}
-table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccc;padding:.3rem .6rem;text-align:left;vertical-align:top}
-ul{padding-left:1.2rem}pre{white-space:pre-wrap}.modal,form,.navbar,footer,#navigation{display:none}
-.fa-check-circle::before{content:"✓";color:#3a7d5c}.fa-times::before{content:"✗";color:#b8443c}i{font-style:normal}
-</style></head>"""
 
 
 def results_folder(house: House, push_id: str) -> Path:
@@ -48,7 +37,7 @@ def results_folder(house: House, push_id: str) -> Path:
 
 
 def data_docs(house: House, push_id: str) -> Path:
-    """The page of a push's results in its Data Docs (their index needs scripts from elsewhere, so nothing links to it).
+    """The page of a push's results: its Data Docs.
 
     Raises:
         NotFound: the push was not judged, or its results were removed.
@@ -78,7 +67,7 @@ def validate(
     with _draft(target) as draft:
         result = _run(connection, draft / "docs", subject, rows)
         (draft / "result.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
-        _keep_at_home(draft / "docs", house.settings.folder("gx") / "static")
+        _keep_at_home(draft / "docs")
         counts = _counts(subject.rules, result)
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
@@ -219,15 +208,13 @@ def _draft(target: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _keep_at_home(docs: Path, static: Path) -> None:
-    """Pages that load nothing from the internet, and share their pictures (4 MB) instead of each having a copy."""
-    for page in docs.rglob("*.html"):
-        text = _ELSEWHERE.sub("", page.read_text())
-        page.write_text(text.replace("</head>", _STYLE, 1))
-    own = docs / "static"
-    if own.is_dir():
-        if not static.exists():
-            own.rename(static)
-        else:
-            shutil.rmtree(own)
-        own.symlink_to(Path("..") / ".." / "static")
+def _keep_at_home(docs: Path) -> None:
+    """Leave the page of the results, by itself: the site's index needs scripts from elsewhere, the suite's page says less,
+    and the pictures are 4 MB."""
+    for page in (docs / "validations").rglob("*.html"):
+        page.write_text(pages.alone(page.read_text()))
+    for other in docs.iterdir():
+        if other.is_dir() and other.name != "validations":
+            shutil.rmtree(other)
+        elif other.is_file():
+            other.unlink()

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from exchange import catalogue
 from exchange.house import House
 from exchange.registry.models import Push
-from quality import gate
+from quality import expectations, gate
 from tests import make
 from tests.api.kit import bearer, opened
 from tests.delivery.kit import LI, log
@@ -57,6 +57,7 @@ def test_the_report_links_to_data_docs_that_open(house: House) -> None:
     assert "own disk" not in report.text
     assert docs.url.path == f"/v1/pushes/{push_id}/data-docs"
     assert (docs.status_code, docs.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert docs.content == expectations.data_docs(house, push_id).read_bytes()  # nothing in it leads nowhere: test_evidence
     assert "id_number.resident_number" in docs.text
     assert make.resident(1) not in report.text + docs.text
 
