@@ -11,7 +11,6 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,16 @@ import pyarrow
 import pyarrow.compute
 import zstandard
 from duckdb import DuckDBPyConnection
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
 
-from exchange import catalogue, events
-from exchange.catalogue.model import Resource
-from exchange.catalogue.sql import quoted, sql_type
-from exchange.errors import NotFound
+from exchange import events
 from exchange.house import House
 from exchange.progress import Progress, silent
-from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ServingIndex
+from exchange.registry.models import ServingIndex
 from exchange.seal import Seal
-from pools import lake, merge, pool, survivorship
-
-Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
+from pools import lake
+from pools.shape import Refs, Shape, newest
 
 BLOCK_RECORDS = 40  # fewer: larger files; more: slower look-ups
 BATCH_RECORDS = 100_000  # records handed from the engine to the writer at once
@@ -43,22 +37,6 @@ _META = b"meta"
 _SALT = b"salt"
 _MAP_SIZE = 1 << 40  # the most a file may grow to; it takes only what it holds
 _LEVEL = 3
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a version holds: rows as a relation, how a key and each field are written, and who said what."""
-
-    target: str
-    version: str
-    relation: str
-    rows: int
-    key: str  # SQL text of the key
-    columns: dict[str, str]  # field -> its type
-    pointers: dict[str, str]  # field -> SQL of its source's place
-    closed: str  # SQL
-    build: str  # SQL
-    refs: Refs
 
 
 def swap(house: House, target: str, progress: Progress = silent) -> str:
@@ -70,7 +48,7 @@ def swap(house: House, target: str, progress: Progress = silent) -> str:
     """
     with house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"index {target}"})
-        shape = _shape(house, session, target)
+        shape = newest(house, session, target)
         served = session.get(ServingIndex, target)
         path = folder(house, target) / f"{shape.version}.lmdb"
         if served is not None and served.version == shape.version and path.exists():
@@ -151,97 +129,6 @@ class IndexFile:
         return plain
 
 
-def _shape(house: House, session: Session, target: str) -> Shape:
-    kind, _, name = target.partition(":")
-    makers = {"pool": _pool_shape, "base": _base_shape}
-    if kind not in makers:
-        raise NotFound(
-            f"没有 {target} 这样的对象，应写作 pool:<资源> 或 base:<基础库>",
-            f"there is no target {target}; write pool:<resource> or base:<base>",
-            target=target,
-        )
-    shape = makers[kind](house, session, name)
-    if shape is None:
-        raise NotFound(f"{target} 还没有可供查询的版本", f"{target} has no version to serve yet", target=target)
-    return shape
-
-
-def _pool_shape(house: House, session: Session, name: str) -> Shape | None:
-    newest = session.execute(
-        select(PoolCommit, Push, Department.name)
-        .join(Push, Push.id == PoolCommit.push_id)
-        .join(Department, Department.code == Push.department_code)
-        .where(PoolCommit.resource_id == name)
-        .order_by(PoolCommit.snapshot.desc())
-        .limit(1)
-    ).first()
-    if newest is None:
-        return None
-    commit, push, provider = newest
-    resource = catalogue.resource_at(house, name, push.resource_version)
-    columns = {item.name: sql_type(item) for item in resource.items}
-    said = {"resource": name} | merge.source_facts(commit, push, provider)
-    relation = lake.version(pool.table(name), commit.snapshot)
-    if resource.duplicates == "allow":
-        relation = _newest_rows(relation, resource)
-    return Shape(
-        target=f"pool:{name}",
-        version=push.id,
-        relation=relation,
-        rows=commit.rows,
-        key=" || '|' || ".join(f"{quoted(item)}::VARCHAR" for item in resource.key),
-        columns=columns,
-        pointers=dict.fromkeys(columns, "0"),
-        closed="false",
-        build="0",
-        refs={"0": {field: [said] for field in columns}},
-    )
-
-
-def _base_shape(house: House, session: Session, name: str) -> Shape | None:
-    built = merge.last_build(session, name)
-    if built is None:
-        return None
-    definition = catalogue.base_at(house, name, built.base_version)
-    relation = lake.version(merge.table(name), built.snapshot)
-    with lake.opened(house) as connection:
-        numbers = [row[0] for row in connection.execute(f"SELECT DISTINCT _build FROM {relation} ORDER BY 1").fetchall()]
-    columns = {definition.key: "VARCHAR"} | {field.name: survivorship.field_type(field) for field in definition.fields}
-    builds = {number: merge.build_numbered(session, name, number) for number in {*numbers, built.number}}
-    return Shape(
-        target=f"base:{name}",
-        version=built.id,
-        relation=relation,
-        rows=built.rows,
-        key=quoted(definition.key),
-        columns=columns,
-        pointers={field: quoted(survivorship.pointer(field)) for field in columns},
-        closed="_closed",
-        build="_build",
-        refs={str(number): _refs_of(house, builds[number]) for number in sorted(builds)},
-    )
-
-
-def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | None]]:
-    """Who stood at each place of each field when that build was made."""
-    definition = catalogue.base_at(house, built.base_id, built.base_version)
-    origins = {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
-    return {
-        name: [
-            {"resource": source.resource} | built.inputs[source.resource] if source.resource in built.inputs else None
-            for source in sources
-        ]
-        for name, sources in origins.items()
-    }
-
-
-def _newest_rows(relation: str, resource: Resource) -> str:
-    """One row a key, where the resource allows several: the newest, as in the merge."""
-    keys = ", ".join(quoted(name) for name in resource.key)
-    age = survivorship.age(resource)
-    return f"(SELECT * FROM {relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {age} DESC, _batch DESC, _row DESC) = 1)"
-
-
 def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
     """Write the file of a version under a temporary name, then give it its own."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -309,24 +196,12 @@ def _runs(lines: "pyarrow.Array[Any]", ends: list[int]) -> Iterator[bytes]:
 
 
 def _lines(shape: Shape, secret: str, blocks: int) -> str:
-    values = ", ".join(_as_json(quoted(name), kind) for name, kind in shape.columns.items())
-    places = ", ".join(shape.pointers[name] for name in shape.columns)
-    record = f"json_array({shape.closed}, {shape.build}, json_array({values}), json_array({places}))"
     return f"""
         SELECT ('0x' || left(sha256('{secret}' || key), 8))::UINTEGER % {blocks} AS block,
                to_json(key) || chr(9) || record || chr(10) AS line
-        FROM (SELECT {shape.key} AS key, {record} AS record FROM {shape.relation})
+        FROM ({shape.records})
         ORDER BY block
     """
-
-
-def _as_json(expression: str, kind: str) -> str:
-    """A value as JSON holds it: decimals as text, so that no digit is lost; times by ISO 8601."""
-    if kind.startswith("DECIMAL"):
-        return f"{expression}::VARCHAR"
-    if kind == "TIMESTAMP":
-        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S')"
-    return expression
 
 
 def _block_number(secret: str, key: str, blocks: int) -> int:

@@ -25,6 +25,7 @@ def query(
     department: Annotated[str, typer.Option(help="以哪个部门的授权 / by whose grant")],
     field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],
     purpose: Annotated[str, typer.Option(help="用途 / purpose")],
+    as_of: Annotated[str | None, typer.Option(help="历史版本：推送或构建编号 / an earlier version: push or build")] = None,
     as_json: Json = False,
 ) -> None:
     """按授权查询 / query by a department's grant; every answer and refusal is recorded"""
@@ -37,7 +38,7 @@ def query(
             fields=tuple(field),
             purpose=purpose,
             person=caller.person,
-            as_of=None,
+            as_of=as_of,
         )
         show(asyncio.run(_ask(house, caller, request)), as_json)
 

@@ -24,6 +24,9 @@ class Query(BaseModel):
     fields: list[str] = Field(min_length=1, description="字段 / fields")
     purpose: str = Field(description="用途，与授权一致 / the purpose of the grant")
     person: str = Field(description="经办人 / the person in charge at the caller's side")
+    as_of: str | None = Field(
+        None, description="历史版本：推送或构建编号 / an earlier version: a push of the pool, a build of the base"
+    )
 
 
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": Query.model_json_schema()}}}}
@@ -75,6 +78,7 @@ def _asked(target: str, body: bytes) -> Asked:
         fields=_texts(part.get("fields")),
         purpose=_text(part.get("purpose")),
         person=_text(part.get("person")) or None,
+        as_of=None if part.get("as_of") is None else _text(part["as_of"]),
     )
 
 

@@ -54,10 +54,19 @@ class Reader(Protocol):
         """
         ...
 
+    def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
+        """The same from an earlier version. Takes its time: not for the event loop.
+
+        Raises:
+            NotFound: that is no version of this target.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for. `target` is "base:<id>" or "pool:<id>"."""
+    """What a caller asks for. `target` is "base:<id>" or "pool:<id>"; `as_of` an earlier version of it: the push that left
+    the pool so, or the build of the base."""
 
     target: str
     mode: str

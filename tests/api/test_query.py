@@ -9,11 +9,13 @@ import pytest
 from fastapi.routing import APIRoute
 
 from api.app import create_app
-from exchange import access_log, clients, grants
+from exchange import access_log, catalogue, clients, grants
 from exchange.house import House
+from pools import way
 from tests import make
 from tests.api.kit import Door, opened, served_city
 from tests.delivery.kit import LI, NOBODY, PERSON, PURPOSE, WANG, given, log
+from tests.pools.given import pooled
 
 BODY: dict[str, Any] = {"keys": [LI], "fields": ["name", "mobile"], "purpose": PURPOSE, "person": PERSON}
 TODAY = grants.today()
@@ -94,6 +96,38 @@ def test_a_pool_answers_too(house: House) -> None:
         )
     assert [record["values"] for record in answer.json()["records"]] == [
         {"id_number": LI, "sex_code": "1", "birth_date": "1950-01", "address": "解放区民主路******"}
+    ]
+
+
+def test_an_earlier_version_is_answered_by_the_same_grant_and_leaves_the_same_evidence(house: House) -> None:
+    served_city(house)
+    given(house, fields=["name"], unmasked=["name"])
+    sent = BODY | {"fields": ["name"]}
+    with opened(house) as door:
+        token = door.token()
+        before = door.query(token, sent).json()
+        renamed = [{"id_number": LI, "name": "李改", "mobile": None}]
+        pooled(house, catalogue.resource(house, "police_household"), 8, renamed)
+        way.rebuild(house, "population")
+        now = door.query(token, sent).json()
+        answer = door.query(token, sent | {"as_of": before["version"]})
+        refused = door.query(token, sent | {"as_of": before["version"], "fields": ["mobile"]})
+        unknown = door.query(token, sent | {"as_of": "B260101-0123456789"})
+        wrong = door.query(token, sent | {"as_of": "yesterday"})
+    assert now["records"][0]["values"] == {"name": "李改"}
+    past = answer.json()
+    assert [past[part] for part in ("version", "records", "sources")] == [
+        before[part] for part in ("version", "records", "sources")
+    ]
+    assert [refused.status_code, unknown.status_code, wrong.status_code] == [403, 404, 422]
+    assert "as_of: is the number of a push (P…) or of a build (B…)" in wrong.json()["detail_en"]
+    assert [(one["decision"], one["version"]) for one in log(house)] == [
+        ("answered", before["version"]),
+        ("answered", now["version"]),
+        ("answered", before["version"]),
+        ("refused", None),
+        ("refused", None),
+        ("refused", None),
     ]
 
 

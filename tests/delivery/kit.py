@@ -1,6 +1,7 @@
 """What tests of delivery are given: a loaded small city, a dict that reads like an index, and the log as plain rows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -36,6 +37,9 @@ class DictReader:
         if target not in self.records:
             raise NotFound("还没有数据", "nothing is served yet")
         return Found(target, "B261103-0000000003", {key: self.records[target].get(key) for key in keys})
+
+    def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
+        return replace(self.lookup(target, keys), version=version)
 
 
 def population_reader() -> DictReader:

@@ -175,7 +175,7 @@ REFUSALS: dict[str, tuple[dict[str, Any] | None, Caller, Request, type[ExchangeE
     "an endless key": ({}, CIVIL_SYSTEM, asked(keys=("1" * 129,)), RequestInvalid, "malformed"),
     "no fields": ({}, CIVIL_SYSTEM, asked(fields=()), RequestInvalid, "malformed"),
     "a mode that does not exist": ({}, CIVIL_SYSTEM, asked(mode="fax"), RequestInvalid, "malformed"),
-    "an earlier day": ({}, CIVIL_SYSTEM, asked(as_of="P1"), RequestInvalid, "malformed"),
+    "a version that is none": ({}, CIVIL_SYSTEM, asked(as_of="2026-01-01"), RequestInvalid, "malformed"),
 }
 
 

@@ -134,6 +134,34 @@ def test_every_field_of_a_base_names_who_said_it_and_a_closed_key_who_said_it_la
     }
 
 
+def test_an_earlier_version_answers_as_it_did_when_it_was_served(house: House) -> None:
+    entered(house, POLICE, CIVIL, PEOPLE)
+    reader = IndexReader(house, refresh=0)
+    keys = ["1", "2", "3", "nobody"]
+    served = []
+    for batch, names in enumerate([{"1": "张三", "2": "李四"}, {"2": "李思", "3": None}, {"1": "张三"}], 1):
+        pooled(house, POLICE, batch, [{"id": key, "name": name} for key, name in names.items()])
+        pooled(house, CIVIL, batch, [{"id": "3", "name": f"王{batch}", "tel": str(batch)}])
+        merge.build(house, "people")
+        for target in ("pool:police", "pool:civil", "base:people"):
+            index.swap(house, target)
+            served.append(reader.lookup(target, keys))
+    assert [reader.earlier(found.target, keys, found.version) for found in served] == served
+    assert len({str(found.records) for found in served}) == 9  # each version says something of its own
+
+
+def test_what_is_no_version_of_the_target_is_named(house: House) -> None:
+    entered(house, POLICE, CIVIL, PEOPLE)
+    push = pooled(house, CIVIL, 1, [{"id": "1"}])
+    pooled(house, POLICE, 1, [{"id": "1"}])
+    built = merge.build(house, "people")
+    assert built is not None
+    reader = IndexReader(house)
+    for target, version in [("pool:police", push), ("pool:police", built.id), ("base:people", push)]:
+        with pytest.raises(NotFound, match=f"{target} has no such version; a version is the push"):
+            reader.earlier(target, ["1"], version)
+
+
 def test_swapping_again_changes_nothing_and_a_reader_sees_a_new_version_at_once(house: House) -> None:
     entered(house, PAYERS)
     reader = IndexReader(house, refresh=3600)

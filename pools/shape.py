@@ -1,0 +1,171 @@
+"""The shape of a version: which rows it holds, how its keys and fields are written, and who said what.
+
+Invariant: what is served now and what is read of an earlier version are written by the same SQL, so they can't differ.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from exchange import catalogue
+from exchange.catalogue.model import Resource
+from exchange.catalogue.sql import quoted, sql_type
+from exchange.errors import NotFound
+from exchange.house import House
+from exchange.registry.models import BaseBuild, Department, PoolCommit, Push
+from pools import lake, merge, pool, survivorship
+
+Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a version holds: rows as a relation, how a key and each field are written, and who said what."""
+
+    target: str
+    version: str
+    relation: str
+    rows: int
+    key: str  # SQL text of the key
+    columns: dict[str, str]  # field -> its type
+    pointers: dict[str, str]  # field -> SQL of its source's place
+    closed: str  # SQL
+    build: str  # SQL
+    refs: Refs
+
+    @property
+    def records(self) -> str:
+        """SQL: `key` and `record`, the JSON [closed, build, values, places]."""
+        values = ", ".join(_as_json(quoted(name), kind) for name, kind in self.columns.items())
+        places = ", ".join(self.pointers[name] for name in self.columns)
+        record = f"json_array({self.closed}, {self.build}, json_array({values}), json_array({places}))"
+        return f"SELECT {self.key} AS key, {record} AS record FROM {self.relation}"
+
+
+def newest(house: House, session: Session, target: str) -> Shape:
+    """The newest version of a target.
+
+    Raises:
+        NotFound: no such target, or it has no version yet.
+    """
+    shape = _make(house, session, target, None)
+    if shape is None:
+        raise NotFound(f"{target} 还没有可供查询的版本", f"{target} has no version to serve yet", target=target)
+    return shape
+
+
+def earlier(house: House, session: Session, target: str, version: str) -> Shape:
+    """A target as a push left its pool, or as a build left its base.
+
+    Raises:
+        NotFound: no such target, or that is no version of it.
+    """
+    shape = _make(house, session, target, version)
+    if shape is None:
+        raise NotFound(
+            f"{target} 没有这个版本；版本是池的推送编号（P…）或基础库的构建编号（B…）",
+            f"{target} has no such version; a version is the push (P…) of a pool, or the build (B…) of a base",
+            reason="no-such-version",
+            target=target,
+        )
+    return shape
+
+
+def _make(house: House, session: Session, target: str, version: str | None) -> Shape | None:
+    kind, _, name = target.partition(":")
+    makers = {"pool": _pool_shape, "base": _base_shape}
+    if kind not in makers:
+        raise NotFound(
+            f"没有 {target} 这样的对象，应写作 pool:<资源> 或 base:<基础库>",
+            f"there is no target {target}; write pool:<resource> or base:<base>",
+            target=target,
+        )
+    return makers[kind](house, session, name, version)
+
+
+def _pool_shape(house: House, session: Session, name: str, version: str | None) -> Shape | None:
+    query = (
+        select(PoolCommit, Push, Department.name)
+        .join(Push, Push.id == PoolCommit.push_id)
+        .join(Department, Department.code == Push.department_code)
+        .where(PoolCommit.resource_id == name)
+        .order_by(PoolCommit.snapshot.desc())
+        .limit(1)
+    )
+    found = session.execute(query if version is None else query.where(PoolCommit.push_id == version)).first()
+    if found is None:
+        return None
+    commit, push, provider = found
+    resource = catalogue.resource_at(house, name, push.resource_version)
+    columns = {item.name: sql_type(item) for item in resource.items}
+    said = {"resource": name} | merge.source_facts(commit, push, provider)
+    relation = lake.version(pool.table(name), commit.snapshot)
+    if resource.duplicates == "allow":
+        relation = _newest_rows(relation, resource)
+    return Shape(
+        target=f"pool:{name}",
+        version=push.id,
+        relation=relation,
+        rows=commit.rows,
+        key=" || '|' || ".join(f"{quoted(item)}::VARCHAR" for item in resource.key),
+        columns=columns,
+        pointers=dict.fromkeys(columns, "0"),
+        closed="false",
+        build="0",
+        refs={"0": {field: [said] for field in columns}},
+    )
+
+
+def _base_shape(house: House, session: Session, name: str, version: str | None) -> Shape | None:
+    built = merge.last_build(session, name) if version is None else session.get(BaseBuild, version)
+    if built is None or built.base_id != name:
+        return None
+    definition = catalogue.base_at(house, name, built.base_version)
+    relation = lake.version(merge.table(name), built.snapshot)
+    with lake.opened(house) as connection:
+        numbers = [row[0] for row in connection.execute(f"SELECT DISTINCT _build FROM {relation} ORDER BY 1").fetchall()]
+    columns = {definition.key: "VARCHAR"} | {field.name: survivorship.field_type(field) for field in definition.fields}
+    builds = {number: merge.build_numbered(session, name, number) for number in {*numbers, built.number}}
+    return Shape(
+        target=f"base:{name}",
+        version=built.id,
+        relation=relation,
+        rows=built.rows,
+        key=quoted(definition.key),
+        columns=columns,
+        pointers={field: quoted(survivorship.pointer(field)) for field in columns},
+        closed="_closed",
+        build="_build",
+        refs={str(number): _refs_of(house, builds[number]) for number in sorted(builds)},
+    )
+
+
+def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | None]]:
+    """Who stood at each place of each field when that build was made."""
+    definition = catalogue.base_at(house, built.base_id, built.base_version)
+    origins = {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
+    return {
+        name: [
+            {"resource": source.resource} | built.inputs[source.resource] if source.resource in built.inputs else None
+            for source in sources
+        ]
+        for name, sources in origins.items()
+    }
+
+
+def _newest_rows(relation: str, resource: Resource) -> str:
+    """One row a key, where the resource allows several: the newest, as in the merge."""
+    keys = ", ".join(quoted(name) for name in resource.key)
+    age = survivorship.age(resource)
+    return f"(SELECT * FROM {relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {age} DESC, _batch DESC, _row DESC) = 1)"
+
+
+def _as_json(expression: str, kind: str) -> str:
+    """A value as JSON holds it: decimals as text, so that no digit is lost; times by ISO 8601."""
+    if kind.startswith("DECIMAL"):
+        return f"{expression}::VARCHAR"
+    if kind == "TIMESTAMP":
+        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S')"
+    return expression
