@@ -259,7 +259,7 @@ def _name(entry: object, field: str) -> str:
     if not isinstance(entry, dict):
         raise BadEntry(f"应为对象，实为 {type(entry).__name__} / expected an object, found {type(entry).__name__}")
     value = entry.get(field)
-    if not isinstance(value, str) or not NAME.match(value):
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         raise BadEntry(
             f"{field} 应匹配 {NAME.pattern}，实为 {value!r} / {field} must match {NAME.pattern}, found {value!r}"
         )
@@ -273,7 +273,7 @@ def generated(snapshot: dict[str, Any], wanted: str | None = None) -> dict[str, 
     for kind, make, entries in kinds:
         for number, entry in enumerate(entries, 1):
             name = entry.get("id") if isinstance(entry, dict) else None
-            dag_id = f"{kind}_{name}" if isinstance(name, str) and NAME.match(name) else f"broken_{kind}_{number}"
+            dag_id = f"{kind}_{name}" if isinstance(name, str) and NAME.fullmatch(name) else f"broken_{kind}_{number}"
             if wanted not in (None, dag_id):
                 continue
             try:

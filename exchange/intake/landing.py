@@ -282,7 +282,7 @@ def new_push_id(now: datetime) -> str:
 
 
 def _own(house: House, caller: Caller, resource_id: str) -> Resource:
-    if not SLUG.match(resource_id):
+    if not SLUG.fullmatch(resource_id):
         raise NotFound("目录中没有这个资源，请核对资源标识", "the catalogue has no such resource; check its id")
     resource = catalogue.resource(house, resource_id)
     if resource.department != caller.department:
@@ -397,7 +397,7 @@ def _told(house: House, caller: Caller, declaration: Declaration, door: str) -> 
 def record_refusal(house: House, caller: Caller, resource_id: str, error: ExchangeError, **facts: object) -> None:
     """Record that a parcel was refused: why, with the error's own facts."""
     with house.registry.session() as session:
-        named = resource_id if SLUG.match(resource_id) else None  # anything may stand in an address, also a person
+        named = resource_id if SLUG.fullmatch(resource_id) else None  # anything may stand in an address, also a person
         known = {**(error.facts if named else {}), **facts, "code": error.code}
         record(session, Tag.PARCEL_REFUSED, department=caller.department, object_id=named, **known)
 

@@ -125,6 +125,7 @@ def test_before_the_first_catalogue_there_is_the_clock(tmp_path: Path) -> None:
 
 BAD = [
     ({"resources": [resource("good"), resource("../etc")], "bases": []}, "broken_push_2", "id 应匹配"),
+    ({"resources": [resource("good"), resource("line\n")], "bases": []}, "broken_push_2", "id 应匹配"),
     ({"resources": [resource("good"), resource(None)], "bases": []}, "broken_push_2", "found None"),
     ({"resources": [resource("good"), "text"], "bases": []}, "broken_push_2", "expected an object, found str"),
     ({"resources": [resource("good")], "bases": [base("alone")]}, "base_alone", "base alone has no key_sources"),
