@@ -1,14 +1,11 @@
 """基础库: build and explain."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from api.opening import opened, operator
 from api.terminal import Json, mistakes_explained, progress, show
-from exchange import access_log
-from exchange.access_log import AccessEntry
 
 
 def register(app: typer.Typer) -> None:
@@ -36,20 +33,14 @@ def explain(
     base: Annotated[str, typer.Argument(help="基础库 / base database")],
     key: Annotated[str, typer.Argument(help="主键 / key")],
     field: Annotated[str | None, typer.Argument(help="字段 / one field")] = None,
+    purpose: Annotated[str | None, typer.Option(help="用途 / purpose")] = None,
     as_json: Json = False,
 ) -> None:
-    """每个字段谁说的、何时起 / who said what, since when"""
-    from pools.explain import explain as explained
+    """每个字段谁说的、何时起；查询留痕 / who said what, since when; asking is recorded"""
+    from pools.asked import explain_to
 
     with mistakes_explained(as_json), opened() as house:
-        found = explained(house, base, key, field).as_dict()
-        fields = tuple(part["field"] for part in found["fields"])
-        asked = AccessEntry(
-            department=None, client=None, person=operator().person, action="explain", target=f"base:{base}",
-            version=found["build"], fields=fields, subject_key=key, decision="answered",
-            answer_digest=house.seal.keyed_hash("answer", json.dumps(found, ensure_ascii=False, default=str).encode()),
-        )  # fmt: skip
-        access_log.append(house, asked)  # before anything is shown
+        found = explain_to(house, operator(), base, key, field, purpose).as_dict()
     show(found if as_json else [_line(part) for part in found["fields"]], as_json)
 
 
