@@ -5,6 +5,7 @@ Invariant: a refusal that no deeper part recorded is recorded here, before its f
 
 import json
 import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -63,6 +64,7 @@ TITLES: dict[int, tuple[str, str]] = {
     507: ("空间不足", "No room"),
 }
 _INNER = {"recorded", "reason", "client"}  # facts for the log, or shown under a name of their own
+_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 _LOG = logging.getLogger("exchange.api")
 
 
@@ -124,13 +126,18 @@ async def _record(request: Request, error: ExchangeError, request_id: str) -> No
             department=caller.department if caller else None,
             client=caller.client_id if caller else str(client) if client else None,
             action=f"{request.method} {getattr(route, 'path', '')}".strip(),
-            target=":".join(str(value) for value in request.path_params.values()) or None,
+            target=":".join(_as_typed(str(value)) for value in request.path_params.values()) or None,
             decision="refused",
             reason=f"{error.facts.get('reason', error.code)}: {error.zh}",
             retention="share_record" if caller else "network_log",
             request_id=request_id,
         ),
     )
+
+
+def _as_typed(part: str) -> str:
+    """A part of an address, as evidence may keep it: anything can stand there, also a person's name."""
+    return part if _ID.fullmatch(part) else "malformed"
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

@@ -396,10 +396,17 @@ def _told(house: House, caller: Caller, declaration: Declaration, door: str) -> 
 
 def record_refusal(house: House, caller: Caller, resource_id: str, error: ExchangeError, **facts: object) -> None:
     """Record that a parcel was refused: why, with the error's own facts."""
+    named = resource_id if _is_known(house, resource_id) else None  # anything may stand in an address, also a person
+    known = {**(error.facts if named else {}), **facts, "code": error.code}
     with house.registry.session() as session:
-        named = resource_id if SLUG.fullmatch(resource_id) else None  # anything may stand in an address, also a person
-        known = {**(error.facts if named else {}), **facts, "code": error.code}
         record(session, Tag.PARCEL_REFUSED, department=caller.department, object_id=named, **known)
+
+
+def _is_known(house: House, resource_id: str) -> bool:
+    try:
+        return SLUG.fullmatch(resource_id) is not None and bool(catalogue.resource(house, resource_id))
+    except NotFound:
+        return False
 
 
 @contextmanager
