@@ -21,8 +21,6 @@ from exchange.progress import Progress, silent
 from quality.normalise import changed, cleaned, finished, text_of, typed
 from quality.rules import UNIQUE, WORD, Rule, bit, fails, fails_any
 
-FIRST = 20  # row numbers a verdict keeps per rule
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -122,19 +120,6 @@ def direct_counts(connection: DuckDBPyConnection, staged: str, rules: Sequence[R
     row = connection.execute(f"SELECT {sums} FROM {staged}").fetchone()
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return {rule.id: int(figure) for rule, figure in zip(rules, row, strict=True)}
-
-
-def first_rows(
-    connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule], failed: dict[str, int]
-) -> dict[str, tuple[int, ...]]:
-    """The numbers of the first rows (`FIRST` at most) that fail each rule; rules nobody fails are left out."""
-    broken = [(index, rule.id) for index, rule in enumerate(rules) if failed[rule.id]]
-    if not broken:
-        return {}
-    lists = ", ".join(f"min(_row, {FIRST}) FILTER ({fails(index)})" for index, _ in broken)
-    row = connection.execute(f"SELECT {lists} FROM {staged}").fetchone()
-    assert row is not None  # noqa: S101 - an aggregate always has a row
-    return {rule_id: tuple(numbers) for (_, rule_id), numbers in zip(broken, row, strict=True)}
 
 
 def _harmless(rule: Rule) -> Rule:

@@ -1,6 +1,7 @@
 """Great Expectations judges: one suite per push, compiled from the rules, over the bits of the one pass.
 
-Invariant: an expectation here counts rows and never fetches one, so neither results nor Data Docs can hold a value.
+Invariant: an expectation here fetches a count and row numbers, never a cell, so neither results nor Data Docs can hold a
+value.
 The only import of `great_expectations`. It takes about eight seconds, so it happens inside functions, where a push is
 judged and nowhere else. Usage reporting is off, and the page that is kept leads nowhere else (`quality/pages.py`).
 """
@@ -11,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,9 +28,22 @@ from quality import check, pages
 from quality.rules import Rule, fails
 from quality.subject import Subject
 
+FIRST = 20  # row numbers a verdict keeps per rule
+
 _VIEW = "judged"
 _URL = "duckdb+gate:///house"
 _SEVERITY = {Level.BLOCK: "critical", Level.QUARANTINE: "critical", Level.WARN: "warning"}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a rule failed: rows in all, and the numbers of the first of them (FIRST at most)."""
+
+    count: int
+    rows: tuple[int, ...]
+
+
+Failures = dict[str, Failure]  # by rule
 
 
 def results_folder(house: House, push_id: str) -> Path:
@@ -52,8 +67,8 @@ def data_docs(house: House, push_id: str) -> Path:
 
 def validate(
     house: House, connection: DuckDBPyConnection, subject: Subject, rows: int, progress: Progress = silent
-) -> dict[str, int]:
-    """Judge the staged rows of a push. Returns the failing rows of each rule, as Great Expectations counted them.
+) -> Failures:
+    """Judge the staged rows of a push. Returns the failing rows of each rule, as Great Expectations found them.
 
     Writes `<data>/gx/<push>/`, at once or not at all.
 
@@ -68,11 +83,11 @@ def validate(
         result = _run(connection, draft / "docs", subject, rows)
         (draft / "result.json").write_text(json.dumps(result, ensure_ascii=False, indent=1))
         _keep_at_home(draft / "docs")
-        counts = _counts(subject.rules, result)
+        failures = _failures(subject.rules, result)
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
     progress("expectations", len(subject.rules), len(subject.rules))
-    return counts
+    return failures
 
 
 def preload() -> None:
@@ -89,6 +104,8 @@ def _library() -> SimpleNamespace:
         from duckdb_engine import ConnectionWrapper, Dialect
         from great_expectations import expectations
         from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+        from great_expectations.expectations.expectation import renderer
+        from great_expectations.render.components import LegacyDiagnosticRendererType
     from sqlalchemy.dialects import registry
 
     class ReadOnlyDialect(Dialect):  # type: ignore[misc]
@@ -103,13 +120,21 @@ def _library() -> SimpleNamespace:
         def do_rollback(self, dbapi_connection: Any) -> None: ...
 
     class RowsKeepRule(expectations.UnexpectedRowsExpectation):  # type: ignore[misc]
-        """No row fails the rule. Asks for the count alone: the parent would also fetch the rows."""
-
-        metric_dependencies = ("unexpected_rows_query.row_count",)
+        """No row fails the rule. Its query selects row numbers alone; the result keeps the first of them."""
 
         def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
             failed = metrics["unexpected_rows_query.row_count"]
-            return {"success": failed == 0, "result": {"observed_value": failed}}
+            rows = [int(found["_row"]) for found in metrics["unexpected_rows_query.table"][:FIRST]]
+            return {"success": failed == 0, "result": {"observed_value": failed, "details": {"rows": rows}}}
+
+        @classmethod
+        @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)  # type: ignore[untyped-decorator]
+        def _diagnostic_observed_value_renderer(cls, result: Any = None, **_: Any) -> str:
+            """What Data Docs show of a result."""
+            found = {} if result is None else result.result
+            rows = found.get("details", {}).get("rows", ())
+            named = "、".join(map(str, rows)) + (" …" if found.get("observed_value", 0) > len(rows) else "")
+            return f"{found.get('observed_value')}" + (f"（行 / rows {named}）" if rows else "")
 
     registry.impls["duckdb.gate"] = lambda: ReadOnlyDialect
     return SimpleNamespace(
@@ -175,17 +200,17 @@ def _config(library: SimpleNamespace, docs: Path) -> Any:
 
 def _expectation(library: SimpleNamespace, index: int, rule: Rule) -> Any:
     return library.rows_keep_rule(
-        unexpected_rows_query=f"SELECT _row FROM {{batch}} WHERE {fails(index)}",
+        unexpected_rows_query=f"SELECT _row FROM {{batch}} WHERE {fails(index)} ORDER BY _row",
         description=f"{rule.title} / {rule.title_en}（{rule.id}@{rule.version}，{rule.level}，GB/T 36344 {rule.indicator}）",
         severity=_SEVERITY[rule.level],
         meta={"rule": rule.id, "version": rule.version, "level": rule.level.value, "indicator": rule.indicator},
     )
 
 
-def _counts(rules: tuple[Rule, ...], result: dict[str, Any]) -> dict[str, int]:
+def _failures(rules: tuple[Rule, ...], result: dict[str, Any]) -> Failures:
     outcomes = result["results"]
-    counts = {one["expectation_config"]["meta"]["rule"]: one["result"].get("observed_value") for one in outcomes[:-1]}
-    broken = [rule.id for rule in rules if not isinstance(counts.get(rule.id), int)]
+    found = {one["expectation_config"]["meta"]["rule"]: one["result"] for one in outcomes[:-1]}
+    broken = [rule.id for rule in rules if not isinstance(found.get(rule.id, {}).get("observed_value"), int)]
     if broken or not outcomes[-1]["success"]:
         what = "、".join(broken) or "行数"
         raise Unavailable(
@@ -193,7 +218,7 @@ def _counts(rules: tuple[Rule, ...], result: dict[str, Any]) -> dict[str, int]:
             f"Great Expectations could not evaluate {', '.join(broken) or 'the row count'}; the push stays unjudged: "
             "try again, then ask an operator",
         )
-    return {rule.id: counts[rule.id] for rule in rules}
+    return {rule.id: Failure(found[rule.id]["observed_value"], tuple(found[rule.id]["details"]["rows"])) for rule in rules}
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from exchange.progress import Progress, silent
 from exchange.registry.models import Push
 from exchange.registry.models import Verdict as VerdictRow
 from quality import check as one_pass
-from quality import quarantine, rules, staging
+from quality import expectations, quarantine, rules, staging
 from quality.check import Counts
+from quality.expectations import Failures
 from quality.subject import Subject
 from quality.verdict import VerdictView as VerdictView
 from quality.verdict import decide, outdated, rule_count
@@ -109,21 +110,16 @@ def _sweep(house: House, push_id: str) -> None:
                 litter.unlink()
 
 
-def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, dict[str, int], dict[str, tuple[int, ...]]]:
-    from quality import expectations  # its library takes seconds to import: only who judges waits
-
+def _judge(house: House, subject: Subject, progress: Progress) -> tuple[Counts, Failures]:
     with house.duckdb() as connection:
         counts = one_pass.run(house, connection, subject.receipt.id, subject.resource, subject.rules, progress)
-        failed = expectations.validate(house, connection, subject, counts.rows, progress)
-        quarantine.write(house, connection, subject, failed)
-        staged = one_pass.staged_sql(house, subject.receipt.id)
-        first = one_pass.first_rows(connection, staged, subject.rules, failed)
-    return counts, failed, first
+        failures = expectations.validate(house, connection, subject, counts.rows, progress)
+        quarantine.write(house, connection, subject, {rule: failure.count for rule, failure in failures.items()})
+    return counts, failures
 
 
-def _decide(
-    house: House, subject: Subject, counts: Counts, failed: dict[str, int], first: dict[str, tuple[int, ...]]
-) -> VerdictView:
+def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) -> VerdictView:
+    failed = {rule: failure.count for rule, failure in failures.items()}
     with house.registry.session() as session:
         _one_at_a_time(session, subject.receipt.resource_id)
         push = session.get_one(Push, subject.receipt.id, with_for_update=True)
@@ -141,7 +137,8 @@ def _decide(
             warned_rows=counts.warned,
             normalised_values=counts.normalised,
             rules=[
-                asdict(rule_count(rule, counts.rows, failed[rule.id], first.get(rule.id, ()))) for rule in subject.rules
+                asdict(rule_count(rule, counts.rows, failures[rule.id].count, failures[rule.id].rows))
+                for rule in subject.rules
             ],
             rules_digest=rules.digest(subject.rules),
         )

@@ -31,7 +31,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How one version of one rule went, in rows. `rows`: the numbers of the first that failed (check.FIRST at most)."""
+    """How one version of one rule went, in rows. `rows`: the numbers of the first that failed (expectations.FIRST at most)."""
 
     id: str
     version: int

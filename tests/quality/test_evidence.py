@@ -52,6 +52,14 @@ def test_great_expectations_counts_what_a_direct_evaluation_counts(house: House)
     result = json.loads((expectations.results_folder(house, push) / "result.json").read_text())
     seen = {one["expectation_config"]["meta"].get("rule"): one["result"]["observed_value"] for one in result["results"]}
     assert seen == {rule.id: rule.failed for rule in verdict.rules} | {None: 200}
+    rows = {
+        one["expectation_config"]["meta"]["rule"]: tuple(one["result"]["details"]["rows"]) for one in result["results"][:-1]
+    }
+    assert rows == {rule.id: rule.rows for rule in verdict.rules}
+    assert {rule: numbers for rule, numbers in rows.items() if numbers}
+    page = expectations.data_docs(house, push).read_text()
+    for numbers in rows.values():
+        assert not numbers or f"（行 / rows {'、'.join(map(str, numbers))}" in page
     assert [one["success"] for one in result["results"]] == [rule.failed == 0 for rule in verdict.rules] + [True]
 
 

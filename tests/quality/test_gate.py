@@ -386,7 +386,7 @@ def test_a_gate_that_died_between_any_two_steps_is_done_again_with_the_same_resu
             if until > 1:
                 failed = expectations.validate(house, connection, subject, counts.rows)
             if until > 2:
-                quarantine.write(house, connection, subject, failed)
+                quarantine.write(house, connection, subject, {rule: failure.count for rule, failure in failed.items()})
 
     def forget() -> None:
         with house.registry.session() as session:
