@@ -18,6 +18,7 @@ from exchange.errors import NotFound
 from exchange.registry import models
 
 _NAME = re.compile(r"\w{1,63}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TYPED = re.compile(r"(pool|base):[a-z][a-z0-9_]{0,62}")
 
 
@@ -81,6 +82,11 @@ def load(session: Session, target: str) -> Target:
 def as_typed(target: str) -> str:
     """A target somebody typed, as evidence may keep it: a person's name can stand where a target belongs."""
     return target if _TYPED.fullmatch(target) else "malformed"
+
+
+def fields_as_typed(names: Iterable[str]) -> tuple[str, ...]:
+    """Fields somebody typed, as evidence may keep them."""
+    return tuple(name if _FIELD.fullmatch(name) else "malformed" for name in names)
 
 
 def _pool(session: Session, name: str) -> Target | None:

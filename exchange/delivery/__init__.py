@@ -233,7 +233,7 @@ def _entry(
         action=request.mode,
         target=targets.as_typed(request.target),
         version=version,
-        fields=request.fields,
+        fields=targets.fields_as_typed(request.fields),
         subject_key=key,
         answer_digest=digest,
         decision=decision,

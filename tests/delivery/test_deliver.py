@@ -328,6 +328,14 @@ def test_no_value_of_a_person_is_in_the_log_or_the_error(house: House) -> None:
         assert value not in shown
 
 
+def test_a_name_typed_where_a_field_belongs_is_not_kept(house: House) -> None:
+    make.small_city(house)
+    given(house)
+    with pytest.raises(AccessRefused):
+        delivered(house, asked(fields=("name", "张三丰")))
+    assert [one["fields"] for one in log(house)] == [["name", "malformed"]]
+
+
 def test_every_mode_is_one_that_can_be_granted() -> None:
     assert set(MODES) <= set(grants.NAMES)
     assert all(name == mode.name for name, mode in MODES.items())

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from exchange import catalogue
 from exchange.callers import Caller
@@ -23,10 +24,11 @@ from exchange.events import Tag
 from exchange.house import House
 from exchange.intake import landing, pushes
 from exchange.intake.parcel import Declaration
-from exchange.registry.models import BaseBuild, Event, Push, ServingIndex
+from exchange.registry.models import BaseBuild, Event, Push, Resource, ResourceVersion, ServingIndex
 from exchange.seal import digest_hex
 from exchange.settings import Settings, read_settings
 from infra import airflow, postgres
+from infra.courier import AT_ONCE
 from infra.demo.city import City, Parcel
 from infra.demo.run import CATALOGUE
 from infra.up import api_address, prepare, services, wait_until_ready, with_ports
@@ -176,6 +178,30 @@ def locked(address: Address, statement: str) -> Iterator[psycopg.Connection[tupl
     with psycopg.connect(address.url()) as connection:
         connection.execute(statement)  # type: ignore[arg-type]
         yield connection
+
+
+def test_pushes_whose_dag_is_gone_hold_nobody_up(town: Town) -> None:
+    """More of them than the courier carries at once, and all of them older."""
+    version = catalogue.resource(town.house, "police_household").version
+    with town.house.registry.session() as session:
+        definition = session.get_one(ResourceVersion, ("police_household", version)).definition
+        owner = catalogue.resource(town.house, "police_household").department
+        session.add(Resource(id="gone", code="gone/1", department_code=owner, current=1))
+        session.flush()
+        session.add(ResourceVersion(resource_id="gone", version=1, definition=definition, digest="-"))
+        session.flush()
+        for number in range(AT_ONCE + 20):
+            session.add(
+                Push(
+                    id=f"P200101-{number:010x}", resource_id="gone", resource_version=1, department_code=owner, door="cli",
+                    batch=number, mode="full", rows=1, bytes=1, algorithm="sm3", digest=f"{number:064x}", shape={},
+                    received_at=datetime(2020, 1, 1, tzinfo=UTC),
+                )
+            )  # fmt: skip
+    until(lambda push=town.send("market_entity_1"): town.state(push) == "pooled", 120)  # type: ignore[misc]
+    with town.house.registry.session() as session:
+        assert len(session.scalars(select(Push.id).where(Push.dispatched_at.is_(None))).all()) == AT_ONCE + 20
+        session.execute(update(Push).where(Push.resource_id == "gone").values(dispatched_at=datetime.now(UTC)))
 
 
 def test_a_task_that_stumbles_over_data_says_where_and_never_what(town: Town) -> None:
