@@ -1,18 +1,17 @@
-"""kill -9 in the middle of pooling, merging and swapping: run again, and everything is as if nothing had happened.
+"""kill -9 at every step of pooling, merging and swapping, and of the whole way: run again, and all is as if nothing had happened.
 
-Where it dies is chosen by holding the very lock it needs next in PostgreSQL; a second set of tests kills after random times.
-Encrypted files differ from run to run, so digests over key-sorted rows are compared.
+Push after push of two contents by turns walks the way; every step of it dies at a point where no push before did, is
+compared with the versions on either side, and runs again. Encrypted files differ from run to run, so digests over
+key-sorted rows are compared. Deaths inside the lake's own commit are brought about by holding the lock it needs next.
 """
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,62 +19,192 @@ from sqlalchemy import func, select
 
 from exchange.databases import Address
 from exchange.house import House
-from exchange.registry.models import BaseBuild, Event, PoolCommit, ServingIndex
-from pools import index, lake, merge, pool
+from exchange.registry.models import BaseBuild, Event, PoolCommit, Push, ServingIndex
+from pools import index, lake, merge, pool, way
 from pools.reader import IndexReader
-from tests.pools.given import accepted, entered, pooled, relation
-from tests.pools.test_index import CIVIL, PEOPLE, POLICE
+from quality import gate
+from tests import make
+from tests.dying import Dying, dying
+from tests.quality import kit
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
-BEFORE = [{"id": f"{n:05}", "name": f"甲{n}"} for n in range(2_000)]
-AFTER = [{"id": f"{n:05}", "name": f"乙{n % 7}"} for n in range(500, 2_500)]
-OTHER = [{"id": f"{n:05}", "name": f"乙{n % 5}", "tel": str(n)} for n in range(1_000, 3_000)]
+POOL, BASE = "pool:police_household", "base:population"
+HEADER = ["公民身份号码", "姓名", "性别", "联系电话"]
+CONTENTS = (range(10, 48), range(40))  # of even and of odd batches: each lacks people the other has
+
+
+def land(house: House, batch: int) -> str:
+    people = [[make.resident(n), f"人{n}", "1", f"138{batch % 2}{n:07}"] for n in CONTENTS[batch % 2]]
+    return kit.land(house, "police_household", HEADER, people, batch=batch)
+
+
+def accepted(house: House, batch: int) -> str:
+    push = land(house, batch)
+    assert gate.check(house, push).decision == "accepted"
+    return push
 
 
 @pytest.fixture
 def city(house: House) -> House:
-    """A first version of everything is pooled, merged and served; a second push of the police waits."""
-    entered(house, POLICE, CIVIL, PEOPLE)
-    pooled(house, POLICE, 1, BEFORE)
-    pooled(house, CIVIL, 1, OTHER)
-    merge.build(house, "people")
-    index.swap(house, "base:people")
-    accepted(house, POLICE, 2)
+    """Civil affairs has pooled its people: some the police know too, with other phones."""
+    make.small_city(house)
+    header = ["公民身份号码", "姓名", "婚姻状况", "手机"]
+    people = [[make.resident(n), f"人{n % 50}", "10", f"139{n:08}"] for n in range(20, 60)]
+    way.process(house, kit.land(house, "civil_marriage", header, people, caller=kit.CIVIL))
     return house
 
 
-PUSH = "P261122-police-2"
+@dataclass(frozen=True)
+class State:
+    """A pool, a base or an index after batch `number`: what is in it, how often its work was written down, what lies about."""
+
+    rows: object
+    written: tuple[int, ...]
+    files: list[str]
 
 
-@contextmanager
-def child(house: House, step: str, what: str) -> Iterator["subprocess.Popen[str]"]:
-    """The step in a process of its own; killed at the end of the block, however it ends."""
-    settings = house.settings
-    wanted = {
-        "DATA": settings.data,
-        "KEYS": settings.keys,
-        "DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
-        "LAKE_URL": settings.lake_url.get_secret_value() if settings.lake_url else "",
-        "AIRFLOW_URL": settings.airflow_url.get_secret_value() if settings.airflow_url else "",
-        "MEMORY_LIMIT": int(settings.memory_limit),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.pools.child", step, what],
-        cwd=ROOT,
-        env=os.environ | {f"EXCHANGE_{name}": str(value) for name, value in wanted.items()},
-        stdin=subprocess.PIPE,
-        text=True,
+def events(house: House, tag: str, **facts: str) -> int:
+    with house.registry.session() as session:
+        said = [Event.facts[name].as_string() == value for name, value in facts.items()]
+        return session.scalar(select(func.count()).where(Event.tag == tag, *said)) or 0
+
+
+def files(house: House, *folders: str) -> list[str]:
+    root = house.settings.root
+    return sorted(
+        str(path.relative_to(root)) for folder in folders for path in (root / folder).rglob("*") if path.is_file()
     )
-    try:
-        if process.stdin is not None:
-            process.stdin.write(relation(POLICE, AFTER))
-            process.stdin.close()
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+
+
+def digest(connection: Any, relation: str, order: str) -> object:
+    return connection.execute(
+        f"SELECT count(*), md5(string_agg(t::VARCHAR, chr(10) ORDER BY {order})) FROM {relation} t"
+    ).fetchone()
+
+
+def pooled(house: House) -> State:
+    with lake.opened(house) as connection:
+        rows = f"(SELECT * EXCLUDE (_batch, _push) FROM {pool.rows_sql(house, 'police_household')})"
+        found = digest(connection, rows, "id_number")
+        commits = len(lake.by_author(connection, "pool:police_household"))
+    with house.registry.session() as session:
+        mine = Push.resource_id == "police_household"
+        recorded = session.scalar(select(func.count()).where(PoolCommit.resource_id == "police_household")) or 0
+        states = session.scalar(select(func.count()).where(mine, Push.state == "pooled")) or 0
+    happened = events(house, "pool:push:commit", resource="police_household")
+    return State(found, (commits, recorded, states, happened), files(house, "staging", "rows"))
+
+
+def based(house: House) -> State:
+    """The base as its newest build that was written down pins it: so it is read."""
+    with house.registry.session() as session:
+        builds = session.scalars(select(BaseBuild).order_by(BaseBuild.number)).all()
+    assert [built.number for built in builds] == list(range(1, len(builds) + 1))
+    newest = builds[-1]
+    rows = lake.version(merge.table("population"), newest.snapshot)
+    conflicts = lake.version(merge.conflict_table("population"), newest.snapshot)
+    with lake.opened(house) as connection:
+        found = (
+            digest(connection, f"(SELECT * REPLACE (_build - {newest.number} AS _build) FROM {rows})", "id_number"),
+            digest(connection, conflicts, "key, field, loser"),
+            connection.execute("SELECT name FROM (SHOW ALL TABLES) WHERE name LIKE '%\\_\\_next' ESCAPE '\\'").fetchall(),
+        )
+        commits = len(lake.by_author(connection, "base:population"))
+    counts = (newest.rows, newest.closed, newest.conflicts)
+    return State((found, counts), (commits, len(builds), events(house, "base:build:commit")), [])
+
+
+def served(house: House, target: str) -> State:
+    """What a reader that comes now is answered."""
+    found = IndexReader(house).lookup(target, [make.resident(n) for n in range(61)])
+    rows = {key: record and (record.values, record.closed) for key, record in found.records.items()}
+    with house.registry.session() as session:
+        counted = session.get_one(ServingIndex, target)
+        assert counted.version == found.version
+        return State(
+            (rows, counted.rows),
+            (events(house, "index:target:swap", target=target),),
+            ["kept" if path.suffix == ".lmdb" else path.name for path in index.folder(house, target).iterdir()],
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the way: what it is asked for a push, how it is run again, and what it changes."""
+
+    step: str
+    asked: Callable[[str], str]
+    again: Callable[[House, str], object]
+    changes: tuple[Callable[[House], State], ...]
+    least: int  # deaths, or its lines are no longer seen
+
+
+def swapped(target: str) -> Callable[[House], State]:
+    return lambda house: served(house, target)
+
+
+ADMIT = Stage("admit", str, pool.admit, (pooled,), 50)
+SWAP_POOL = Stage("swap a pool", lambda _: POOL, index.swap, (swapped(POOL),), 50)
+BUILD = Stage("build", lambda _: "population", merge.build, (based,), 50)
+SWAP_BASE = Stage("swap a base", lambda _: BASE, index.swap, (swapped(BASE),), 50)
+PROCESS = Stage("process", str, way.process, (pooled, swapped(POOL)), 30)
+REBUILD = Stage("rebuild", lambda _: "population", way.rebuild, (based, swapped(BASE)), 15)
+
+Wanted = dict[tuple[str, int], list[State]]
+
+
+def undisturbed(house: House, stages: tuple[Stage, ...], prepare: Callable[[House, int], str]) -> Wanted:
+    """What each stage makes of each content, seen in batches 1 to 3 (no key is closed in the first)."""
+    wanted: Wanted = {}
+    for batch in (1, 2, 3):
+        push = prepare(house, batch)
+        for stage in stages:
+            stage.again(house, stage.asked(push))
+            wanted[stage.step, batch % 2] = [state(house) for state in stage.changes]
+    assert all(wanted[stage.step, 0] != wanted[stage.step, 1] for stage in stages)
+    return wanted
+
+
+def runs_again(house: House, stage: Stage, push: str, batch: int, wanted: Wanted, death: object) -> None:
+    """Nothing half done is to be seen; after running again all is as it would be, and written down once."""
+    before, after = wanted[stage.step, (batch - 1) % 2], wanted[stage.step, batch % 2]
+    for old, new, state in zip(before, after, stage.changes, strict=True):
+        assert state(house).rows in (old.rows, new.rows), death
+    stage.again(house, stage.asked(push))
+    for new, state in zip(after, stage.changes, strict=True):
+        found = state(house)
+        assert (found.rows, found.files) == (new.rows, new.files), death
+        assert set(found.written) == {batch}, death
+
+
+def walk(house: House, stages: tuple[Stage, ...], prepare: Callable[[House, int], str], every: int) -> None:
+    """Push after push, until each stage has twice, with either content, no point left to die at."""
+    wanted = undisturbed(house, stages, prepare)
+    alive = dict.fromkeys(stages, 0)
+    with dying(house) as other:
+        for batch in count(4):
+            push = prepare(house, batch)
+            for stage in stages:
+                if alive[stage] == 2:
+                    stage.again(house, stage.asked(push))
+                    continue
+                death = other.dies(stage.step, stage.asked(push), every=every)
+                alive[stage] = 0 if death else alive[stage] + 1
+                runs_again(house, stage, push, batch, wanted, (stage.step, death))
+            if min(alive.values()) == 2:
+                break
+    for stage in stages:
+        deaths = other.deaths[stage.step]
+        assert len(set(deaths)) == len(deaths) > stage.least, f"the steps of {stage.step} are no longer seen"
+
+
+def test_at_every_line_of_pooling_merging_and_swapping(city: House) -> None:
+    walk(city, (ADMIT, SWAP_POOL, BUILD, SWAP_BASE), accepted, every=1)
+
+
+def test_at_every_few_lines_of_the_whole_way(city: House) -> None:
+    walk(city, (PROCESS, REBUILD), land, every=7)
 
 
 @contextmanager
@@ -86,132 +215,51 @@ def held(address: Address, table: str) -> Iterator[psycopg.Connection[tuple[obje
         yield connection
 
 
-def killed_when_waiting_for(house: House, step: str, what: str, address: Address, table: str) -> None:
+def killed_when_waiting_for(other: Dying, stage: Stage, push: str, address: Address, table: str) -> None:
     """Kill the step at the moment it wants to write this table."""
-    with held(address, table) as connection, child(house, step, what) as process:
+    with held(address, table) as connection, other.killed_from_outside(stage.step, stage.asked(push)):
         for _ in range(600):
             waiting = connection.execute(
                 "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass", (table,)
             ).fetchone()
             if waiting == (1,):
                 return
-            assert process.poll() is None, "it ended without writing the table"
             time.sleep(0.1)
         pytest.fail(f"it never wanted to write {table}")
 
 
-def digest(house: House, relation_: str, order: str) -> object:
-    with lake.opened(house) as connection:
-        return connection.execute(
-            f"SELECT count(*), md5(string_agg(t::VARCHAR, chr(10) ORDER BY {order})) FROM {relation_} t"
-        ).fetchone()
+def test_inside_every_commit(city: House) -> None:
+    """A line is too coarse for COMMIT: here it dies between the statements the lake and the registry write it with."""
+    stages = (ADMIT, SWAP_POOL, BUILD, SWAP_BASE)
+    wanted = undisturbed(city, stages, accepted)
+    lake_, control = city.databases.lake, city.databases.control
+    places = {
+        ADMIT: [(lake_, "ducklake_snapshot"), (lake_, "ducklake_data_file"), (control, "pool_commit"), (control, "event")],
+        BUILD: [(lake_, "ducklake_snapshot"), (lake_, "ducklake_data_file"), (control, "base_build"), (control, "event")],
+        SWAP_POOL: [(control, "serving_index"), (control, "event")],
+        SWAP_BASE: [(control, "serving_index"), (control, "event")],
+    }
+    with dying(city) as other:
+        for batch in range(4, 8):
+            push = accepted(city, batch)
+            for stage in stages:
+                if places[stage]:
+                    address, table = places[stage].pop()
+                    killed_when_waiting_for(other, stage, push, address, table)
+                    runs_again(city, stage, push, batch, wanted, (stage.step, table))
+                stage.again(city, stage.asked(push))
 
 
-def pool_digest(house: House) -> object:
-    return digest(house, f"(SELECT * EXCLUDE (_bucket) FROM {pool.rows_sql(house, 'police')})", "id")
-
-
-def base_digests(house: House) -> list[object]:
-    return [digest(house, "lake.base_people", "id"), digest(house, "lake.base_people_conflict", "key, field, loser")]
-
-
-def expected_pool(house: House) -> object:
-    rows = f"(SELECT _row, 2::BIGINT AS _batch, '{PUSH}' AS _push, _hash, id, name FROM {relation(POLICE, AFTER)})"
-    return digest(house, rows, "id")
-
-
-def commits(house: House, author: str) -> int:
-    with lake.opened(house) as connection:
-        return len(lake.by_author(connection, author))
-
-
-def events(house: House, tag: str) -> int:
-    with house.registry.session() as session:
-        return session.scalar(select(func.count()).where(Event.tag == tag)) or 0
-
-
-@pytest.mark.parametrize(
-    ("database", "table"),
-    [("lake", "ducklake_snapshot"), ("lake", "ducklake_data_file"), ("control", "pool_commit"), ("control", "event")],
-)
-def test_a_push_killed_while_it_is_pooled(city: House, database: str, table: str) -> None:
-    before = pool_digest(city)
-    killed_when_waiting_for(city, "admit", PUSH, getattr(city.databases, database), table)
-    with city.registry.session() as session:
-        assert session.get(PoolCommit, PUSH) is None
-    assert pool_digest(city) == before  # readers still see the last good version
-    view = pool.commit_relation(city, PUSH, relation(POLICE, AFTER))
-    assert (view.rows, pool_digest(city)) == (len(AFTER), expected_pool(city))
-    assert commits(city, "pool:police") == 2
-    assert events(city, "pool:push:commit") == 3
-
-
-@pytest.mark.parametrize(
-    ("database", "table"), [("lake", "ducklake_snapshot"), ("control", "base_build"), ("control", "event")]
-)
-def test_a_merge_killed_before_and_after_its_commit(city: House, database: str, table: str) -> None:
-    pool.commit_relation(city, PUSH, relation(POLICE, AFTER))
-    killed_when_waiting_for(city, "build", "people", getattr(city.databases, database), table)
-    with city.registry.session() as session:
-        assert session.scalars(select(BaseBuild.number)).all() == [1]
-    merge.build(city, "people")
-    again = base_digests(city)
-    with city.registry.session() as session:
-        builds = session.scalars(select(BaseBuild).order_by(BaseBuild.number)).all()
-    assert [(built.number, built.rows, built.closed) for built in builds] == [(1, 3_000, 0), (2, 3_000, 500)]
-    assert commits(city, "base:people") == 2
-    assert merge.build(city, "people") is None
-    assert base_digests(city) == again == undisturbed(city)
-
-
-def undisturbed(house: House) -> list[object]:
-    """The digests of the same two builds under another name, made without a kill."""
-    twin = PEOPLE.model_copy(update={"id": "twin"})
-    first = POLICE.model_copy(update={"id": "police_twin"})
-    other = CIVIL.model_copy(update={"id": "civil_twin"})
-    renamed = {"police": "police_twin", "civil": "civil_twin"}
-    twin = twin.model_validate_json(
-        twin.model_dump_json().replace('"police"', f'"{renamed["police"]}"').replace('"civil"', f'"{renamed["civil"]}"')
-    )
-    entered(house, *(entry.model_copy(update={"code": f"x/{entry.id}"}) for entry in (first, other)), twin)
-    pooled(house, first, 1, BEFORE)
-    pooled(house, other, 1, OTHER)
-    merge.build(house, "twin")
-    pooled(house, first, 2, AFTER)
-    merge.build(house, "twin")
-    return [digest(house, "lake.base_twin", "id"), digest(house, "lake.base_twin_conflict", "key, field, loser")]
-
-
-def test_a_swap_killed_before_it_counts(city: House) -> None:
-    pool.commit_relation(city, PUSH, relation(POLICE, AFTER))
-    built = merge.build(city, "people")
-    assert built is not None
-    killed_when_waiting_for(city, "swap", "base:people", city.databases.control, "serving_index")
-    reader = IndexReader(city)
-    assert reader.lookup("base:people", ["00001"]).version != built.id  # the version before is still served
-    assert index.swap(city, "base:people") == built.id
-    found = reader.lookup("base:people", ["00001", "02400"])
-    assert found.version == built.id
-    assert [record.closed if record else None for record in found.records.values()] == [True, False]
-    with city.registry.session() as session:
-        assert session.get_one(ServingIndex, "base:people").rows == 3_000
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_killed_at_any_moment_and_run_until_done(city: House, seed: int) -> None:
-    """The whole way again and again, each run killed after a random time, until one is left alone."""
-    chance = random.Random(seed)
-    for step, what in (("admit", PUSH), ("build", "people"), ("swap", "base:people")):
-        for _ in range(4):
-            with child(city, step, what) as process:
-                try:
-                    process.wait(chance.uniform(0.8, 4))
-                except subprocess.TimeoutExpired:
-                    continue
-        with child(city, step, what) as process:
-            assert process.wait(120) == 0
-    assert pool_digest(city) == expected_pool(city)
-    assert [commits(city, "pool:police"), commits(city, "base:people")] == [2, 2]
-    assert base_digests(city) == undisturbed(city)
-    found = IndexReader(city).lookup("base:people", ["00001", "02400", "nobody"])
-    assert [record.closed if record else None for record in found.records.values()] == [True, False, None]
+def test_at_any_moment_again_and_again(city: House) -> None:
+    """Each run killed after a random time, until one is left alone."""
+    chance = random.Random(7)
+    stages = (PROCESS, REBUILD)
+    wanted = undisturbed(city, stages, land)
+    with dying(city) as other:
+        for batch in range(4, 8):
+            push = land(city, batch)
+            for stage in stages:
+                for _ in range(4):
+                    with other.killed_from_outside(stage.step, stage.asked(push)):
+                        time.sleep(chance.uniform(0.1, 2))
+                runs_again(city, stage, push, batch, wanted, (stage.step, "by the clock"))

@@ -1,10 +1,6 @@
 """kill -9 at every step of the gate, then judge again: the same verdict, rows and row errors, and nothing left lying about."""
 
-import json
-import signal
-import subprocess
-import sys
-from typing import Any
+from itertools import count
 
 import pytest
 from sqlalchemy import func, select
@@ -13,25 +9,28 @@ from exchange.house import House
 from exchange.registry.models import Event
 from quality import gate, staging
 from tests import make
+from tests.dying import dying
 from tests.quality import kit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 HEADER = ["公民身份号码", "姓名", "性别"]
-STEP = 5  # lines between two deaths
 
 
-def land(house: House, batch: int) -> str:
-    people = [[make.resident(n), f"人{n}", "1" if n else "7"] for n in range(50)]
-    return kit.land(house, "police_household", HEADER, [*people, people[7]], batch=batch)
+def land(house: House, batch: int, people: int) -> str:
+    """People of whom the first has an unknown sex, and one comes twice."""
+    rows = [[make.resident(n), f"人{n}", "1" if n else "7"] for n in range(people)]
+    return kit.land(house, "police_household", HEADER, [*rows, rows[7]], batch=batch)
 
 
 def outcome(house: House, push: str) -> tuple[object, ...]:
     """Everything about a judged push that does not depend on which push it is."""
     verdict = gate.verdict(house, push).as_dict()
     del verdict["push_id"], verdict["decided_at"]
-    with house.duckdb() as connection:
-        rows = connection.execute(f"SELECT * FROM {staging.accepted_sql(house, push)} ORDER BY _row").fetchall()
+    rows: object = None
+    if verdict["decision"] == "accepted":
+        with house.duckdb() as connection:
+            rows = connection.execute(f"SELECT * FROM {staging.accepted_sql(house, push)} ORDER BY _row").fetchall()
     with house.registry.session() as session:
         events = session.scalar(
             select(func.count()).select_from(Event).where(Event.object_id == push, Event.tag == "gate:push:decide")
@@ -39,43 +38,46 @@ def outcome(house: House, push: str) -> tuple[object, ...]:
     root = house.settings.root
     files = sorted(
         str(path.relative_to(root)).replace(push, "P")
-        for folder in ("staging", "quarantine", "gx")
+        for folder in ("rows", "staging", "quarantine", "gx")
         for path in (root / folder).glob(f"*{push}*")
     )
     return verdict, rows, kit.row_errors(house, push), events, files
 
 
-def test_at_every_few_lines_of_the_gate(house: House) -> None:
+def confirmed(house: House, push: str) -> tuple[object, ...]:
+    """Confirmed as the department would: asked again after no answer, it is told that the push is accepted already."""
+    if gate.verdict(house, push).decision == "held":
+        gate.confirm(house, kit.POLICE, push)
+    verdict, *rest = outcome(house, push)
+    assert isinstance(verdict, dict)
+    verdict["confirmed_by"] = bool(verdict["confirmed_by"])
+    return verdict, *rest
+
+
+def test_at_every_line_of_the_gate_and_of_a_confirmation(house: House) -> None:
+    """A whole push and one so much smaller that it is held, by turns, until each is judged and confirmed without a death."""
     make.small_city(house)
-    whole = land(house, 1)
-    settings = {
-        "data": str(house.settings.data),
-        "keys": str(house.settings.keys),
-        "database_url": house.databases.control.url(),
-        "lake_url": house.databases.lake.url(),
-        "airflow_url": house.databases.airflow.url(),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.quality.dying"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answers, orders = process.stdout, process.stdin
-
-        def ask(order: dict[str, Any]) -> dict[str, int]:
-            orders.write(json.dumps(order) + "\n")
-            orders.flush()
-            answer: dict[str, int] = json.loads(answers.readline())
-            return answer
-
-        orders.write(json.dumps(settings) + "\n")
-        lived = ask({"push": whole, "line": 0})
-        assert lived["status"] == 0
-        assert lived["lines"] > 100, "the steps of the gate are no longer seen"
-        wanted = outcome(house, whole)
-        for number, line in enumerate(range(1, lived["lines"] + 1, STEP), start=2):
-            push = land(house, number)
-            assert ask({"push": push, "line": line}) == {"status": -signal.SIGKILL, "lines": 0}
+    wanted = []
+    for batch, people in ((1, 100), (2, 60)):
+        push = land(house, batch, people)
+        gate.check(house, push)
+        wanted.append(outcome(house, push))
+    assert gate.verdict(house, push).decision == "held"
+    wanted_then = confirmed(house, push)
+    alive = 0
+    with dying(house) as other:
+        for batch in count(3):
+            small = batch % 2 == 0
+            push = land(house, batch, 60 if small else 100)
+            death = other.dies("check", push)
             gate.check(house, push)
-            assert outcome(house, push) == wanted, f"died at line {line}"
-        orders.close()
+            assert outcome(house, push) == wanted[small], death
+            alive = alive + 1 if death is None else 0
+            if small:
+                death = other.dies("confirm", push, make.POLICE)
+                assert confirmed(house, push) == wanted_then, death
+                if death is None and alive >= 2:
+                    break
+    for step, least in (("check", 100), ("confirm", 10)):
+        deaths = other.deaths[step]
+        assert len(set(deaths)) == len(deaths) > least, f"the steps of {step} are no longer seen"
