@@ -16,7 +16,6 @@ import json
 import os
 import re
 import secrets
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -27,7 +26,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.exc import DBAPIError
 
-from exchange import events
+from exchange import events, keys
 from exchange.callers import Caller
 from exchange.errors import Unavailable, WrongState
 from exchange.house import House
@@ -219,15 +218,10 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
         "reason": _clean(entry.reason),
         "request": entry.request_id,
     } | facts
-    key = subject_key(entry.subject_key or "")
+    key = keys.subject(entry.subject_key or "")
     subject = house.seal.subject(key) if key else None
     written = _canonical(body)
     return _Prepared(now or datetime.now(UTC), subject, entry.retention, written, digest_hex(written.encode()))
-
-
-def subject_key(key: str) -> str:
-    """The one spelling under which a subject is hashed: half width, upper case, no blanks around."""
-    return unicodedata.normalize("NFKC", key).strip().upper().encode("utf-8", "replace").decode()
 
 
 def _clean(asserted: str | None) -> str | None:
@@ -391,7 +385,7 @@ def who_saw(house: House, key: str, caller: Caller) -> list[dict[str, Any]]:
     with house.registry.session() as session:
         found = session.scalars(
             select(AccessRecord)
-            .where(AccessRecord.subject == house.seal.subject(subject_key(key)))
+            .where(AccessRecord.subject == house.seal.subject(keys.subject(key)))
             .order_by(AccessRecord.seq)
         ).all()
     append(

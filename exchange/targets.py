@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from exchange.catalogue.lookup import RETIRED
 from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource, Sensitivity, ShareType
 from exchange.errors import NotFound
+from exchange.keys import KeyItem
 from exchange.registry import models
 
 _NAME = re.compile(r"\w{1,63}")
@@ -53,7 +54,7 @@ class Target:
     title: str
     fields: Mapping[str, Field]
     key: str | None  # the field that the keys are values of, when it is one
-    identifier: bool  # keys are resident numbers or 统一社会信用代码: upper case, half width
+    key_items: tuple[KeyItem, ...]  # what keys are made of
     overdue: Mapping[str, datetime]
 
     def whom_to_ask(self, names: Iterable[str] = ()) -> list[dict[str, str | None]]:
@@ -98,9 +99,9 @@ def _pool(session: Session, name: str) -> Target | None:
     provider = _providers(session)[row.department_code]
     fields = {item.name: _pool_field(item, resource, provider) for item in resource.items}
     overdue = {} if row.overdue_since is None else {row.id: row.overdue_since}
-    identifier = any(item.identifier for item in resource.items if item.name in resource.key)
+    key_items = tuple(KeyItem.of(resource.item(name)) for name in resource.key)
     key = resource.key[0] if len(resource.key) == 1 else None
-    return Target(f"pool:{name}", resource.title, fields, key, identifier, overdue)
+    return Target(f"pool:{name}", resource.title, fields, key, key_items, overdue)
 
 
 def _pool_field(item: Item, resource: Resource, provider: Provider) -> Field:
@@ -126,7 +127,9 @@ def _base(session: Session, name: str) -> Target | None:
         providers = tuple(of[source.resource] for source in field.sources)
         fields[field.name] = Field(field.name, field.title, field.share_type, _mask(field), providers)
     overdue = {row.id: row.overdue_since for row in rows.values() if row.overdue_since is not None}
-    return Target(f"base:{name}", base.title, fields, base.key, True, overdue)
+    return Target(
+        f"base:{name}", base.title, fields, base.key, (KeyItem(base.key, identifier=base.key_identifier),), overdue
+    )
 
 
 def _mask(item: Item | BaseField) -> str | None:

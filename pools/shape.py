@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from exchange import catalogue
+from exchange import catalogue, keys
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import NotFound
@@ -109,7 +109,7 @@ def _pool_shape(house: House, session: Session, name: str, version: str | None) 
         version=push.id,
         relation=relation,
         rows=commit.rows,
-        key=" || '|' || ".join(f"{quoted(item)}::VARCHAR" for item in resource.key),
+        key=keys.sql(resource.key),
         columns=columns,
         pointers=dict.fromkeys(columns, "0"),
         closed="false",

@@ -8,13 +8,12 @@ import asyncio
 import json
 import re
 import secrets
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from exchange import access_log, grants, targets
+from exchange import access_log, grants, keys, targets
 from exchange.access_log import AccessEntry, Decision
 from exchange.callers import Caller
 from exchange.delivery.mask import masked
@@ -31,6 +30,7 @@ MOST_KEYS = 100
 MOST_FIELDS = 300  # a base has a few dozen; each is copied into the evidence of every key
 LONGEST_KEY = 128
 _VERSION = re.compile(r"[PB][0-9]{6}-[0-9a-f]{10}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BEIJING = timezone(timedelta(hours=8))
 
 
@@ -94,7 +94,7 @@ async def _answer(house: House, reader: Reader, caller: Caller, request: Request
     mode = _well_formed(request)
     need = Need(request.target, request.mode, request.fields, request.purpose)
     grant = grants.covering(target, given, need, grants.today())
-    asked = replace(request, keys=tuple(dict.fromkeys(normal_key(target, key) for key in request.keys)))
+    asked = replace(request, keys=tuple(dict.fromkeys(keys.stored(target.key_items, key) for key in request.keys)))
     # what is served now is read in microseconds; an earlier version must not keep the others waiting
     found = mode.read(reader, asked) if asked.as_of is None else await asyncio.to_thread(mode.read, reader, asked)
     body = json.dumps(_shown(target, grant, request, found), ensure_ascii=False, separators=(",", ":")).encode()
@@ -115,6 +115,12 @@ def _well_formed(request: Request) -> Mode:
             "keys",
             f"主键应为 1 至 {LONGEST_KEY} 个字符",
             f"a key has 1 to {LONGEST_KEY} characters",
+        ),
+        (
+            any(_SURROGATE.search(key) for key in request.keys),
+            "keys",
+            "主键含有不成对的代理字符（不是文字）",
+            "a key holds a lone surrogate, which is no character",
         ),
         (not request.fields, "fields", "没有写明字段", "no fields are asked for"),
         (
@@ -141,12 +147,6 @@ def _well_formed(request: Request) -> Mode:
             missing=list(dict.fromkeys(name for name, _, _ in wrong)),
         )
     return MODES[request.mode]
-
-
-def normal_key(target: Target, key: str) -> str:
-    """A key as it stands in the index: half width without blanks around; identifiers in upper case."""
-    plain = unicodedata.normalize("NFKC", key).strip()
-    return plain.upper() if target.identifier else plain
 
 
 def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> dict[str, Any]:
