@@ -198,7 +198,7 @@ def test_pushes_whose_dag_is_gone_hold_nobody_up(town: Town) -> None:
                     received_at=datetime(2020, 1, 1, tzinfo=UTC),
                 )
             )  # fmt: skip
-    until(lambda push=town.send("market_entity_1"): town.state(push) == "pooled", 120)  # type: ignore[misc]
+    until(lambda push=town.send("civil_marriage_1"): town.state(push) == "pooled", 120)  # type: ignore[misc]
     with town.house.registry.session() as session:
         assert len(session.scalars(select(Push.id).where(Push.dispatched_at.is_(None))).all()) == AT_ONCE + 20
         session.execute(update(Push).where(Push.resource_id == "gone").values(dispatched_at=datetime.now(UTC)))
