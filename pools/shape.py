@@ -167,5 +167,7 @@ def _as_json(expression: str, kind: str) -> str:
     if kind.startswith("DECIMAL"):
         return f"{expression}::VARCHAR"
     if kind == "TIMESTAMP":
-        return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S')"
+        seconds = f"strftime({expression}, '%Y-%m-%dT%H:%M:%S')"
+        parts = f"rtrim(strftime({expression}, '%Y-%m-%dT%H:%M:%S.%f'), '0')"
+        return f"CASE WHEN microsecond({expression}) % 1000000 = 0 THEN {seconds} ELSE {parts} END"
     return expression

@@ -48,8 +48,8 @@ class Source:
 
 
 def field_type(field: BaseField) -> str:
-    """The engine's type of a field: the widest of its kind, as sources may be declared narrower."""
-    return sql_type(Item(name=field.name, title=field.title, type=field.type))
+    """The engine's type of a field: wide enough for every source, as load has computed it."""
+    return sql_type(Item(name=field.name, title=field.title, type=field.type, length=field.length, scale=field.scale))
 
 
 def pointer(name: str) -> str:

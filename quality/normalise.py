@@ -75,15 +75,15 @@ def typed(item: Item, text: str) -> str:
             form = rf"[-+]?[0-9]+(\.[0-9]{{0,{scale}}}0*)?"
             return f"CASE WHEN regexp_full_match({text}, '{form}') THEN TRY_CAST({text} AS {kind}) END"
         case DataType.DOUBLE | DataType.FLOAT:
-            return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?') THEN TRY_CAST({text} AS DOUBLE) END"
+            return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+(\\.[0-9]+)?([eE][-+]?[0-9]+)?') AND isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS DOUBLE) END"
         case DataType.DATE:
             return f"CASE WHEN {_is_date(text)} THEN TRY_CAST({_dashed(text)} AS DATE) END"
         case DataType.TIMESTAMP:
-            iso = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
+            iso = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T]([01]?[0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6}0*)?)?"
             return (
                 f"CASE WHEN {_is_date(text)} THEN TRY_CAST({_dashed(text)} AS TIMESTAMP) "
                 f"WHEN regexp_full_match({text}, '[0-9]{{14}}') THEN try_strptime({text}, '%Y%m%d%H%M%S') "
-                f"WHEN regexp_full_match({text}, '{iso}') THEN TRY_CAST({text} AS TIMESTAMP) END"
+                f"WHEN regexp_full_match({text}, '{iso}') AND NOT starts_with({text}, '0000') THEN TRY_CAST({text} AS TIMESTAMP) END"
             )
         case DataType.BOOLEAN:
             return (
@@ -130,7 +130,8 @@ def _timestamp(expr: str) -> str:
 
 
 def _is_date(text: str) -> str:
-    return f"regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}|[0-9]{{8}}')"
+    # the engine would read the year 0, which no calendar here has, as one before Christ
+    return f"(regexp_full_match({text}, '[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}|[0-9]{{8}}') AND NOT starts_with({text}, '0000'))"
 
 
 def _dashed(text: str) -> str:

@@ -73,7 +73,7 @@ def compile_rules(resource: Resource, today: date | None = None, now: datetime |
             r.items,
             r.title,
             r.title_en,
-            _at(r.predicate, resource, today, now),
+            _judged(_at(r.predicate, resource, today, now)),
             r.version,
         )
         for r in resource.rules
@@ -123,6 +123,11 @@ def _at(predicate: str, resource: Resource, today: date | None, now: datetime | 
         return meant[word or found["call"].lower()]
 
     return _CLOCK.sub(told, predicate)
+
+
+def _judged(predicate: str) -> str:
+    """A department's predicate, so that a row on which it can't be evaluated fails instead of the whole push."""
+    return f"coalesce(TRY(coalesce(({predicate}), true)), false)"
 
 
 def _shape() -> Rule:

@@ -7,12 +7,13 @@ A kill before the commit leaves the old catalogue; after it, the next load write
 
 import json
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -59,6 +60,8 @@ def load(house: House, folder: Path) -> LoadReport:
     with house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         _identities(session, reading)
+        _base_keys(session, reading)
+        _departments_in_use(session, reading)
         if reading.findings:
             raise CatalogueError(list(reading.findings))
         report = _store(session, folders.draft_of(reading), datetime.now(UTC))
@@ -107,6 +110,43 @@ def _identities(session: Session, reading: Reading) -> None:
                 f"prefix {entry.prefix} differs from the code already given, {codes[entry.id]}; a code never changes: "
                 f"write {kept} again or choose another id",
             )
+
+
+def _base_keys(session: Session, reading: Reading) -> None:
+    """A base's key is the same for ever: closed records are found by it."""
+    kept = {row.base_id: row.definition["key"] for row in lookup.newest_bases(session) if row.digest != lookup.RETIRED}
+    for written in reading.bases:
+        before = kept.get(written.entry.id)
+        if before is not None and before != written.entry.key:
+            reading.findings.add(
+                written.place("key"),
+                "base-key-kept",
+                f"基础库的主键不可由 {before} 改为 {written.entry.key}；请改回，或换一个 id 建新库",
+                f"the key of a base can't change from {before} to {written.entry.key}; write {before} again or make a new base "
+                "under another id",
+            )
+
+
+def _departments_in_use(session: Session, reading: Reading) -> None:
+    """A department that leaves the catalogue must not keep what it could do."""
+    named = {written.entry.code for written in reading.departments}
+    if not named:
+        return
+    live = {
+        "授权 grants": select(models.Grant.department_code).where(
+            models.Grant.revoked_at.is_(None), models.Grant.valid_until >= func.current_date()
+        ),
+        "系统 clients": select(models.Client.department_code).where(models.Client.revoked_at.is_(None)),
+    }
+    for what, query in live.items():
+        for code, count in sorted(Counter(session.scalars(query)).items()):
+            if code not in named:
+                reading.findings.add(
+                    reading.departments[0].place(),
+                    "department-in-use",
+                    f"部门 {code} 不在名单里，但还有 {count} 个有效的{what}；请先撤销，再把它从目录中去掉",
+                    f"department {code} is not listed but still has {count} live {what}; revoke them before taking it out",
+                )
 
 
 def _store(session: Session, draft: Draft, now: datetime) -> LoadReport:

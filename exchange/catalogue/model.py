@@ -176,6 +176,9 @@ class BaseField(Frozen):
     benchmark: bool = False  # 基准项: the only items of a base that are shared unconditionally
     sensitivity: Sensitivity = Sensitivity.NONE
     mask: str | None = None
+    # Computed at load, for N: digits and decimals that hold every source's values as they are.
+    length: int | None = None
+    scale: int | None = None
     # Computed at load: unconditional if and only if benchmark; else the strictest class of its sources, conditional at least.
     share_type: ShareType = ShareType.CONDITIONAL
 

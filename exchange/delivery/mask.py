@@ -12,7 +12,8 @@ from exchange.delivery.mode import Json
 
 _PAIRS = "欧阳太史端木上官司马东方独孤南宫万俟闻人夏侯诸葛尉迟公羊赫连澹台皇甫宗政濮阳公冶太叔申屠公孙慕容仲孙钟离长孙宇文司徒鲜于司空令狐呼延轩辕"
 _COMPOUND = {_PAIRS[at : at + 2] for at in range(0, len(_PAIRS), 2)}  # 复姓
-_STREET = re.compile(r"^\D*(?:街道|大道|[路街巷弄道镇乡村])")
+_STREET = re.compile(r"^\D*(?:街道|大道|[路街巷弄道])")
+_TOWN = re.compile(r"^\D*?(?:[县区旗]|(?<=.)市)\D{1,6}?[镇乡]|^\D{1,6}?[镇乡]")  # a village is as good as a door number
 _REGION = re.compile(r"^\D*?(?:[县区旗]|(?<=.)市)")
 
 
@@ -52,8 +53,8 @@ def _phone(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    """To the street, or else to the county; the door number and everything after it is hidden."""
-    found = _STREET.match(value) or _REGION.match(value)
+    """To the street or town, or else to the county; village, door number and everything after are hidden."""
+    found = _STREET.match(value) or _TOWN.match(value) or _REGION.match(value)
     kept = found.end() if found else 0
     kept = min(kept, len(value) - 1)
     return value[:kept] + "*" * (len(value) - kept)

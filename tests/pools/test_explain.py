@@ -106,6 +106,20 @@ def test_a_closed_record_is_explained_by_the_last_build_that_saw_it(city: House)
     assert explained.fields[0].source == said("police", "name", "公安局", "张三", 1, since=1)
 
 
+def test_a_closed_record_is_explained_after_its_base_lost_a_field(city: House) -> None:
+    pooled(city, POLICE, 1, [{"id": "1", "name": "张三"}])
+    pooled(city, CIVIL, 1, [{"id": "1", "name": "张三", "since": "2020-01-01"}])
+    merge.build(city, "people")
+    pooled(city, POLICE, 2, [{"id": "2", "name": "李四"}])
+    pooled(city, CIVIL, 2, [])
+    narrower = PEOPLE.model_copy(update={"version": 2, "fields": (PEOPLE.fields[0],)})
+    entered(city, narrower)
+    merge.build(city, "people")
+    explained = explain(city, "people", "1")
+    assert explained.closed
+    assert [(part.field, part.value) for part in explained.fields] == [("name", "张三")]
+
+
 def test_a_pool_with_its_own_key_is_asked_by_the_person_in_it(city: House) -> None:
     pooled(city, POLICE, 1, [{"id": "1", "name": "张三"}])
     for batch in (1, 2):

@@ -3,14 +3,17 @@
 Invariant: each rule is one function; BASE_RULES is the whole list.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, Written
 from exchange.catalogue.findings import Place, shown
 from exchange.catalogue.model import BaseEntry, BaseField, DataType, FieldSource, Item, Sensitivity, ShareType
 from exchange.catalogue.rules.common import near, once, share_class
+from exchange.catalogue.sql import sql_type
 
 # 人口基础信息库的基准项: 公民身份号码 (the key), 姓名, 性别, 民族, 出生地, 出生日期, 相片
 POPULATION_BENCHMARK: Final = frozenset(
@@ -20,6 +23,8 @@ _FAMILY: Final = {
     **dict.fromkeys((DataType.TEXT, DataType.MEMO), "text"),
     **dict.fromkeys((DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT), "number"),
 }
+MOST_DIGITS: Final = 38  # of the engine's decimals
+_DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 MASKS: Final = ("name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all")
 
 
@@ -140,6 +145,15 @@ def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
             f"各来源的类型不一致（{types}{'；声明 ' + field.type if field.type else ''}），无法比较",
             f"its sources are of different types ({types.replace('、', ', ')}), which can't be compared",
         )
+    elif items and (_widest(field.type or items[0].type, items).length or 0) > MOST_DIGITS:
+        types = "、".join(sql_type(item) for item in items)
+        reading.findings.add(
+            place,
+            "field-width",
+            f"各来源的位数（{types}）合起来超过 {MOST_DIGITS} 位，无法不失真地并列；请统一长度和小数位",
+            f"digits and decimals of its sources ({types.replace('、', ', ')}) together exceed {MOST_DIGITS}, so they can't "
+            "stand side by side unrounded; agree on length and decimals",
+        )
     if field.sensitivity is Sensitivity.NONE and any(item.sensitivity is not Sensitivity.NONE for item in items):
         reading.findings.add(
             place,
@@ -153,6 +167,17 @@ def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
             "benchmark-prohibited",
             "来源不予共享，不能作为基准项（基准项无条件共享）",
             "a source is not shared (3), so the field can't be 基准, which is shared unconditionally",
+        )
+
+
+def _id_kept_free(base: Written[BaseDraft], reading: Reading) -> None:
+    """The table of a base's conflicts has its name."""
+    if base.entry.id.endswith("_conflict"):
+        reading.findings.add(
+            base.place("id"),
+            "id-reserved",
+            "标识不得以 _conflict 结尾（留给冲突表）",
+            "an id may not end in _conflict (kept for the table of conflicts)",
         )
 
 
@@ -172,6 +197,7 @@ def _benchmark(base: Written[BaseDraft], reading: Reading) -> None:
 
 
 BASE_RULES: Final[tuple[Callable[[Written[BaseDraft], Reading], None], ...]] = (
+    _id_kept_free,
     _sources_known,
     _key_sources,
     _fields,
@@ -197,6 +223,7 @@ def _complete_field(field: FieldDraft, reading: Reading) -> BaseField:
     sensitive = [item.sensitivity for item in items if item.sensitivity is not Sensitivity.NONE]
     masks = [item.mask for item in items if item.mask is not None]
     strictest = max(share_class(item, entry) for entry, item in found)
+    width = _widest(field.type or items[0].type, items)
     return BaseField(
         name=field.name,
         title=field.title or items[0].title,
@@ -206,4 +233,30 @@ def _complete_field(field: FieldDraft, reading: Reading) -> BaseField:
         sensitivity=field.sensitivity or (sensitive[0] if sensitive else Sensitivity.NONE),
         mask=field.mask or (masks[0] if masks else None),
         share_type=ShareType.UNCONDITIONAL if field.benchmark else max(strictest, ShareType.CONDITIONAL),
+        length=width.length,
+        scale=width.scale,
     )
+
+
+@dataclass(frozen=True)
+class _Width:
+    """Digits and decimals of a number."""
+
+    length: int | None = None
+    scale: int | None = None
+
+
+def _widest(kind: DataType, items: Sequence[Item]) -> _Width:
+    """What holds the values of all sources of a numeric field without rounding any."""
+    if kind is not DataType.NUMBER:
+        return _Width()
+    whole, scale = zip(*(_digits(item) for item in items), strict=True)
+    return _Width(max(whole) + max(scale), max(scale))
+
+
+def _digits(item: Item) -> tuple[int, int]:
+    """Digits before and after the point that an item can have."""
+    found = _DECIMAL.fullmatch(sql_type(item))
+    if found is not None:
+        return int(found[1]) - int(found[2]), int(found[2])
+    return (19, 0) if item.type is DataType.INTEGER else (32, 6)
