@@ -21,6 +21,7 @@ ExchangeError
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
 ├── NotFound                no such push, resource, base, client, grant or record
 ├── WrongState              right thing, wrong moment
+│   └── Busy                somebody else is at it just now
 └── Unavailable             a part we need is not answering; try again
 
 Each error speaks Chinese first and English beside it. `facts` are for machines and never hold
@@ -166,6 +167,12 @@ class WrongState(ExchangeError):
     """The thing exists but its state does not allow this now."""
 
     code = "wrong-state"
+
+
+class Busy(WrongState):
+    """Somebody else is at it; try again in a moment."""
+
+    code = "busy"
 
 
 class Unavailable(ExchangeError):

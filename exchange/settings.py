@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     spare_disk: Annotated[ByteSize, Field(description="Free disk that a push must leave untouched.")] = ByteSize(1024**3)
     keep_landed_pushes: Annotated[int, Field(ge=1, description="Landed bytes kept per resource: the last N pushes.")] = 3
     keep_landed_days: Annotated[int, Field(ge=1, description="Landed bytes kept at least this many days.")] = 30
+    upload_hours: Annotated[
+        int, Field(ge=1, description="Hours after its beginning at which an upload in parts, not yet landed, is removed.")
+    ] = 24
     memory_limit: Annotated[ByteSize, Field(description="Memory one engine connection may use.")] = ByteSize(2 * 1024**3)
     threads: Annotated[int, Field(ge=1, description="Threads one engine connection may use.")] = 2
     merge_buckets: Annotated[int, Field(ge=1, description="Key-hash buckets a merge goes through, one at a time.")] = 8
