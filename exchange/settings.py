@@ -39,6 +39,13 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(description="Airflow's metadata database. Unset: database `exchange_airflow` beside the control database."),
     ] = None
+    inbox: Annotated[
+        Path | None,
+        Field(
+            description="The watched folder: `<inbox>/<department code>/FILE` and, written last, `FILE.manifest.json` become a "
+            "push. Whoever may write into a department's folder speaks for it. Unset: `inbox` in the data folder."
+        ),
+    ] = None
     max_parcel: Annotated[ByteSize, Field(description="The largest push accepted, in bytes (`4GiB` works too).")] = (
         ByteSize(4 * 1024**3)
     )
@@ -99,6 +106,11 @@ class Settings(BaseSettings):
                 f"EXCHANGE_KEYS ({folder}) must not lie inside the data folder {self.root}; put it elsewhere",
             )
         return folder
+
+    @cached_property
+    def inbox_folder(self) -> Path:
+        """The watched folder, absolute; it need not be there."""
+        return (self.inbox or self.root / "inbox").expanduser().resolve()
 
     def folder(self, name: str) -> Path:
         """A folder of the data folder, made (mode 0700) when missing."""
