@@ -88,6 +88,7 @@ def create(
     """Begin an upload, after everything that landing would refuse before the body.
 
     Args:
+        length: bytes in all; about as many, when nothing is declared yet.
         declared: False when the declaration is only good for asking what can be refused now; `declare` gives the real one.
 
     Raises:
@@ -101,7 +102,7 @@ def create(
         id=f"U{now.astimezone(CHINA):%y%m%d}-{secrets.token_hex(10)}",
         department=caller.department,
         resource_id=declaration.resource_id,
-        length=length,
+        length=length if declared else None,
         expires=now + timedelta(hours=house.settings.upload_hours),
         declaration=declaration if declared else None,
         note=note,
