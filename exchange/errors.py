@@ -15,7 +15,8 @@ ExchangeError
 │   ├── BatchOutdated       a newer batch of the resource has landed already
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
-│   └── UnsafeName          a file name that is a path
+│   ├── UnsafeName          a file name that is a path
+│   └── NotAFile            a link, a folder or a pipe, or a file we may not read
 ├── RequestInvalid          a request that can't be read: says which part and what is expected
 ├── NotAuthenticated        we don't know who is calling
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
@@ -137,6 +138,12 @@ class UnsafeName(ParcelRefused):
     """A file name that tries to be a path."""
 
     code = "unsafe-name"
+
+
+class NotAFile(ParcelRefused):
+    """A name that stands for something else than a plain file, or for one that we may not read."""
+
+    code = "not-a-file"
 
 
 class RequestInvalid(ExchangeError):

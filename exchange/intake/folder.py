@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 from exchange import catalogue, faults
 from exchange.callers import Caller
-from exchange.errors import AccessRefused, DigestMismatch, ExchangeError, NotFound, ParcelRefused, WrongState
+from exchange.errors import AccessRefused, DigestMismatch, ExchangeError, NotAFile, NotFound, ParcelRefused, WrongState
 from exchange.house import House
 from exchange.intake import landing, said
 from exchange.intake.parcel import Declaration
@@ -106,7 +106,7 @@ class _Pair:
                 return None
         except FileNotFoundError:  # taken back meanwhile
             return None
-        except _NotOpened as error:
+        except NotAFile as error:
             return self._leave_refusal(error, manifest)
         try:
             receipt, landed = self._land(words)
@@ -189,7 +189,7 @@ class _Pair:
         """A file that cannot be opened is a refusal on the record."""
         try:
             yield
-        except _NotOpened as error:
+        except NotAFile as error:
             self._record(resource_id, error)
             raise
 
@@ -213,10 +213,6 @@ class _Pair:
         _write(self._folder, self._name + REFUSED, problem)
         _remove(self._folder, self._name + MANIFEST, manifest)
         return self.told(refused=error.code)
-
-
-class _NotOpened(ParcelRefused):
-    """A name that is no file of ours: a link, a folder, or not for us to read."""
 
 
 @contextmanager
@@ -252,14 +248,14 @@ def _open(folder: int, name: str) -> BinaryIO:
     """A plain file of the folder.
 
     Raises:
-        FileNotFoundError: there is none. _NotOpened: something else bears the name, or we may not read it.
+        FileNotFoundError: there is none. NotAFile: something else bears the name, or we may not read it.
     """
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)  # a pipe would wait for ever
     except FileNotFoundError:
         raise
     except PermissionError:
-        raise _NotOpened("没有读取文件的权限，请修改文件权限", "no permission to read the file; change its mode") from None
+        raise NotAFile("没有读取文件的权限，请修改文件权限", "no permission to read the file; change its mode") from None
     except OSError:
         raise _not_plain() from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -268,8 +264,8 @@ def _open(folder: int, name: str) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _not_plain() -> _NotOpened:
-    return _NotOpened("不是普通文件（不接受链接、文件夹、管道）", "not a plain file (no links, folders or pipes)")
+def _not_plain() -> NotAFile:
+    return NotAFile("不是普通文件（不接受链接、文件夹、管道）", "not a plain file (no links, folders or pipes)")
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:

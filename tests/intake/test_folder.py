@@ -228,7 +228,7 @@ def test_links_folders_and_pipes_are_never_followed_nor_waited_for(house: House,
     (where / "b.csv.manifest.json").symlink_to(tmp_path / "elsewhere.json")
     (house.settings.inbox_folder / HEALTH.department).symlink_to(where)
     assert sorted((one.file, one.refused) for one in folder.take(house)) == [
-        (name, "parcel-refused") for name in ("b.csv", "folder.csv", "link.csv", "pipe.csv")
+        (name, "not-a-file") for name in ("b.csv", "folder.csv", "link.csv", "pipe.csv")
     ]
     assert refused(where / "link.csv")["detail_en"] == "not a plain file (no links, folders or pipes)"
     assert outside.read_bytes() == RAW
@@ -248,7 +248,7 @@ def test_files_and_folders_that_we_may_not_use_hold_nobody_up(house: House) -> N
     with without_privilege():
         taken = folder.take(house)
     assert {(one.department, one.file, one.refused) for one in taken} == {
-        (POLICE.department, "a.csv", "parcel-refused"),
+        (POLICE.department, "a.csv", "not-a-file"),
         (POLICE.department, "b.csv", None),
         (HEALTH.department, "", "folder: EACCES"),
     }
