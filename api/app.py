@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import errors
-from api.routes import health, push, query, reports, token
+from api.routes import form, health, push, query, reports, token, tus
 from exchange.house import House
 from pools.reader import IndexReader
 
@@ -19,7 +19,7 @@ def create_app(house: House) -> FastAPI:
     app.state.house = house
     app.state.reader = IndexReader(house)
     errors.install(app)
-    for router in (health.router, token.router, push.router, reports.router, query.router):
+    for router in (health.router, token.router, push.router, tus.router, form.router, reports.router, query.router):
         app.include_router(router)
     return app
 

@@ -5,7 +5,7 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 
 import typer
 
-from api.commands import base, catalogue, client, grant, house, log, push, query
+from api.commands import base, catalogue, client, grant, house, inbox, log, push, query
 
 app = typer.Typer(
     name="exchange",
@@ -17,6 +17,7 @@ app = typer.Typer(
 house.register(app)
 app.add_typer(catalogue.app, name="catalogue")
 push.register(app)
+app.add_typer(inbox.app, name="inbox")
 base.register(app)
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")

@@ -20,6 +20,7 @@ from exchange.errors import (
     AccessRefused,
     BatchOutdated,
     BatchReused,
+    Busy,
     CatalogueError,
     ExchangeError,
     KeyMissing,
@@ -47,6 +48,7 @@ STATUS: dict[type[ExchangeError], int] = {
     NotAuthenticated: 401,
     AccessRefused: 403,
     NotFound: 404,
+    Busy: 423,
     WrongState: 409,
     Unavailable: 503,
     ExchangeError: 500,
@@ -58,6 +60,9 @@ TITLES: dict[int, tuple[str, str]] = {
     405: ("方法不适用", "Method not allowed"),
     409: ("与现状冲突", "In conflict with what is there"),
     413: ("过大", "Too large"),
+    412: ("版本不符", "Wrong version"),
+    415: ("内容类型不对", "Unsupported content type"),
+    423: ("正被使用", "Locked"),
     422: ("无法接受", "Not acceptable as sent"),
     500: ("内部错误", "Internal error"),
     503: ("暂不可用", "Not available now"),
@@ -70,7 +75,7 @@ _LOG = logging.getLogger("exchange.api")
 
 def install(app: FastAPI) -> None:
     """Give an application these errors and no others."""
-    app.add_exception_handler(ExchangeError, _known)
+    app.add_exception_handler(ExchangeError, answer)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(_Unknown)
@@ -97,7 +102,8 @@ def problem(status: int, code: str, zh: str, en: str, headers: dict[str, str] | 
     return Response(body, status, headers, media_type="application/problem+json")
 
 
-async def _known(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem document of an error of ours, recorded when it is a refusal that nobody recorded."""
     assert isinstance(error, ExchangeError)  # noqa: S101 registered for this class
     request_id = str(error.facts.get("request_id") or new_request_id())
     refused = isinstance(error, NotAuthenticated | AccessRefused) or error.facts.get("reason") == "malformed"
@@ -144,7 +150,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 registered for this class
     places = sorted({".".join(str(part) for part in finding["loc"]) for finding in error.errors()})
     zh, en = f"请求中这些部分缺失或类型不对：{'、'.join(places)}", f"missing or of the wrong type: {', '.join(places)}"
-    return await _known(request, RequestInvalid(zh, en, reason="malformed", missing=places))
+    return await answer(request, RequestInvalid(zh, en, reason="malformed", missing=places))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -178,9 +184,9 @@ class _Unknown:
         try:
             await self._app(scope, receive, watched)
         except Exception as error:  # noqa: BLE001 the last place that can keep it out of the server's log
-            answer = _unknown(scope, error)
+            unforeseen = _unknown(scope, error)
             if not begun:  # otherwise the server finds the answer unfinished and closes the connection
-                await answer(scope, receive, send)
+                await unforeseen(scope, receive, send)
 
 
 def _unknown(scope: Scope, error: Exception) -> Response:

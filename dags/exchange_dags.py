@@ -162,13 +162,14 @@ def verify() -> str:
 
 
 def age_out() -> str:
-    """Remove landed bytes that are old enough, and the rejected values that came with them; receipts stay."""
-    from exchange.intake import pushes
+    """Remove landed bytes that are old enough, and the rejected values that came with them; receipts stay. Uploads expire."""
+    from exchange.intake import pushes, uploads
     from quality import quarantine
 
     with opened() as house:
         removed = pushes.age_out(house, datetime.now(UTC))
         waiting = quarantine.age_out(house)
+        uploads.sweep(house, datetime.now(UTC))
     log.info("%d landed parcels removed, %d quarantine files", removed, waiting)
     return str(removed)
 

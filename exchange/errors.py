@@ -15,12 +15,14 @@ ExchangeError
 │   ├── BatchOutdated       a newer batch of the resource has landed already
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
-│   └── UnsafeName          a file name that is a path
+│   ├── UnsafeName          a file name that is a path
+│   └── NotAFile            a link, a folder or a pipe, or a file we may not read
 ├── RequestInvalid          a request that can't be read: says which part and what is expected
 ├── NotAuthenticated        we don't know who is calling
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
 ├── NotFound                no such push, resource, base, client, grant or record
 ├── WrongState              right thing, wrong moment
+│   └── Busy                somebody else is at it just now
 └── Unavailable             a part we need is not answering; try again
 
 Each error speaks Chinese first and English beside it. `facts` are for machines and never hold
@@ -138,6 +140,12 @@ class UnsafeName(ParcelRefused):
     code = "unsafe-name"
 
 
+class NotAFile(ParcelRefused):
+    """A name that stands for something else than a plain file, or for one that we may not read."""
+
+    code = "not-a-file"
+
+
 class RequestInvalid(ExchangeError):
     """A request (not a push) that is malformed: the caller's program is wrong, not its rights."""
 
@@ -166,6 +174,12 @@ class WrongState(ExchangeError):
     """The thing exists but its state does not allow this now."""
 
     code = "wrong-state"
+
+
+class Busy(WrongState):
+    """Somebody else is at it; try again in a moment."""
+
+    code = "busy"
 
 
 class Unavailable(ExchangeError):

@@ -39,12 +39,22 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(description="Airflow's metadata database. Unset: database `exchange_airflow` beside the control database."),
     ] = None
+    inbox: Annotated[
+        Path | None,
+        Field(
+            description="The watched folder: `<inbox>/<department code>/FILE` and, written last, `FILE.manifest.json` become a "
+            "push. Whoever may write into a department's folder speaks for it. Unset: `inbox` in the data folder."
+        ),
+    ] = None
     max_parcel: Annotated[ByteSize, Field(description="The largest push accepted, in bytes (`4GiB` works too).")] = (
         ByteSize(4 * 1024**3)
     )
     spare_disk: Annotated[ByteSize, Field(description="Free disk that a push must leave untouched.")] = ByteSize(1024**3)
     keep_landed_pushes: Annotated[int, Field(ge=1, description="Landed bytes kept per resource: the last N pushes.")] = 3
     keep_landed_days: Annotated[int, Field(ge=1, description="Landed bytes kept at least this many days.")] = 30
+    upload_hours: Annotated[
+        int, Field(ge=1, description="Hours after its beginning at which an upload in parts, not yet landed, is removed.")
+    ] = 24
     memory_limit: Annotated[ByteSize, Field(description="Memory one engine connection may use.")] = ByteSize(2 * 1024**3)
     threads: Annotated[int, Field(ge=1, description="Threads one engine connection may use.")] = 2
     merge_buckets: Annotated[int, Field(ge=1, description="Key-hash buckets a merge goes through, one at a time.")] = 8
@@ -96,6 +106,11 @@ class Settings(BaseSettings):
                 f"EXCHANGE_KEYS ({folder}) must not lie inside the data folder {self.root}; put it elsewhere",
             )
         return folder
+
+    @cached_property
+    def inbox_folder(self) -> Path:
+        """The watched folder, absolute; it need not be there."""
+        return (self.inbox or self.root / "inbox").expanduser().resolve()
 
     def folder(self, name: str) -> Path:
         """A folder of the data folder, made (mode 0700) when missing."""

@@ -30,6 +30,7 @@ from exchange.settings import Settings
 from infra import airflow, keeper, postgres
 from infra.airflow import Process
 from infra.courier import Courier
+from infra.watcher import watch
 
 GRACE = 15.0  # seconds a program has to end by itself
 READY = 180.0  # seconds everything has to become ready
@@ -185,18 +186,21 @@ def services(settings: Settings) -> Iterator[Services]:
     client = airflow.Client(settings, seal)
     logged = _log_to(kept.log_of("up"))
     courier = threading.Thread(target=Courier(house, client).work, args=(stop,), name="courier")
+    watcher = threading.Thread(target=watch, args=(house, stop), name="watcher")
     try:
         if settings.database_url is None:
             kept.start(Process("postgres-holder", (sys.executable, "-m", "infra.holder")))
         for process in (*airflow.processes(), door(settings)):
             kept.start(process)
         courier.start()
+        watcher.start()
         yield kept
     finally:
         stop.set()
         kept.stop()
-        if courier.is_alive():
-            courier.join()
+        for thread in (courier, watcher):
+            if thread.is_alive():
+                thread.join()
         with client:
             house.registry.close()
         logging.getLogger("infra").removeHandler(logged)

@@ -22,7 +22,7 @@ from typing import Any
 from exchange import catalogue
 from exchange.callers import Caller
 from exchange.house import House
-from exchange.intake import landing
+from exchange.intake import folder, landing
 from exchange.intake.parcel import Declaration
 from exchange.settings import read_settings
 from pools import index, merge, pool, way
@@ -54,6 +54,7 @@ LANDING = ("exchange/intake/landing.py", "exchange/intake/tables.py", "exchange/
 GATE = tuple(f"quality/{name}.py" for name in ("gate", "check", "expectations", "quarantine", "staging", "verdict"))
 STEPS = {
     "land": Step(land, (*LANDING, "exchange/registry/registry.py")),
+    "take": Step(folder.take, ("exchange/intake/folder.py",)),
     "check": Step(gate.check, (*GATE, "exchange/registry/registry.py")),
     "confirm": Step(confirm, (*GATE, "exchange/registry/registry.py")),
     "admit": Step(pool.admit, ("pools/pool.py", "quality/staging.py", *LAKE)),

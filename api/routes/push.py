@@ -5,7 +5,6 @@ whatever can be refused without the body is refused before it is read.
 """
 
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
@@ -14,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from api import bodies
 from api.deps import ThisCaller, ThisHouse
 from exchange.callers import Caller
 from exchange.errors import AccessRefused, ExchangeError, NotFound, ParcelRefused, Truncated, UnsafeName
@@ -26,8 +26,6 @@ from quality import gate, quarantine
 router = APIRouter(tags=["推送 push"])
 
 DOOR = "http"
-_PIECE = 1 << 20  # bytes gathered before a thread is asked to digest and seal them
-_DRAINED = 8 << 20  # of a refused body: enough for most clients to have sent it and listen for the answer
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _HEADERS = (
     ("X-Batch", "批次号，1 起，同号即同一份数据 / batch number", True),
@@ -53,20 +51,20 @@ async def push(resource_id: str, request: Request, house: ThisHouse, caller: Thi
     """推送一个文件 / push a file: CSV or XLSX as the body. 201 with a receipt; 200 when this parcel came before."""
     try:
         declaration = await run_in_threadpool(_declared, house, caller, resource_id, request)
-        one = await run_in_threadpool(landing.begin, house, caller, declaration, length=_length(request), door=DOOR)
+        one = await run_in_threadpool(landing.begin, house, caller, declaration, length=bodies.length(request), door=DOOR)
     except ExchangeError:
-        await _drain(request, _DRAINED)
+        await bodies.drain(request)
         raise
     try:
         if one.existing is None:
             await _stream(one, request)
         else:
-            await _drain(request, house.settings.max_parcel)
+            await bodies.drain(request, house.settings.max_parcel)
         receipt = await run_in_threadpool(one.finish)
     except ClientDisconnect:
         raise await run_in_threadpool(_hung_up, house, caller, declaration) from None
     except ParcelRefused:
-        await _drain(request, _DRAINED)
+        await bodies.drain(request)
         raise
     finally:
         await run_in_threadpool(one.abandon)
@@ -146,41 +144,9 @@ def _filename(encoded: str | None) -> str | None:
         ) from None
 
 
-def _length(request: Request) -> int | None:
-    text = request.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
 async def _stream(one: landing.Landing, request: Request) -> None:
-    async for piece in _pieces(request):
+    async for piece in bodies.pieces(request):
         await run_in_threadpool(one.write, piece)
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    gathered = bytearray()
-    async for chunk in request.stream():
-        gathered += chunk
-        if len(gathered) >= _PIECE:
-            yield bytes(gathered)
-            gathered.clear()
-    if gathered:
-        yield bytes(gathered)
-
-
-async def _drain(request: Request, most: int) -> None:
-    """Read on for a while, so that a client which is still sending gets to the answer instead of a broken pipe.
-
-    A client that asked first (Expect: 100-continue) has sent nothing and is not asked to.
-    """
-    if request.headers.get("expect", "").lower() == "100-continue":
-        return
-    try:
-        async for chunk in request.stream():
-            most -= len(chunk)
-            if most < 0:
-                return
-    except (ClientDisconnect, RuntimeError):  # gone, or already read to the end
-        return
 
 
 def _hung_up(house: House, caller: Caller, declaration: Declaration) -> Truncated:

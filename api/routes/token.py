@@ -14,6 +14,7 @@ from exchange import access_log, clients
 from exchange.access_log import AccessEntry
 from exchange.delivery import new_request_id
 from exchange.errors import NotAuthenticated
+from exchange.house import House
 
 router = APIRouter(tags=["身份 identity"])
 
@@ -29,27 +30,56 @@ def token(  # not async: argon2 works a tenth of a second, which no event loop s
     """领取令牌 / get a token. Every try is recorded."""
     client_id, client_secret = _basic(authorization) or (client_id, client_secret)
     request_id = new_request_id()
-    entry = {
-        "client": clients.as_typed(client_id),
-        "action": "token",
-        "target": None,
-        "retention": "network_log",
-        "request_id": request_id,
-    }
     if grant_type != "client_credentials":
         zh, en = "grant_type 应为 client_credentials", "grant_type must be client_credentials"
-        access_log.append(house, AccessEntry(department=None, decision="refused", reason=f"grant-type: {zh}", **entry))  # type: ignore[arg-type]
+        _record(house, client_id, "token", request_id, refused=f"grant-type: {zh}")
         return _refusal(400, "unsupported_grant_type", zh, en, request_id=request_id)
+    try:
+        given = signed_in(house, client_id, client_secret, "token", request_id)
+    except NotAuthenticated as error:
+        reason = str(error.facts["reason"])
+        return _refusal(401, "invalid_client", error.zh, error.en, reason=reason, request_id=request_id)
+    answer = {"access_token": given.access_token, "token_type": "Bearer", "expires_in": given.expires_in}
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+def signed_in(house: House, client_id: str, client_secret: str, action: str, request_id: str) -> clients.Token:
+    """A token for a client that proves itself; every try is recorded before it is answered.
+
+    Raises:
+        NotAuthenticated: as `clients.token`.
+    """
     try:
         given = clients.token(house, client_id, client_secret)
     except NotAuthenticated as error:
-        reason = str(error.facts["reason"])
-        access_log.append(house, AccessEntry(department=None, decision="refused", reason=f"{reason}: {error.zh}", **entry))  # type: ignore[arg-type]
-        return _refusal(401, "invalid_client", error.zh, error.en, reason=reason, request_id=request_id)
+        _record(house, client_id, action, request_id, refused=f"{error.facts['reason']}: {error.zh}")
+        error.facts["recorded"] = True
+        raise
     department = clients.caller_of(house, given.access_token).department
-    access_log.append(house, AccessEntry(department=department, decision="answered", **entry))  # type: ignore[arg-type]
-    answer = {"access_token": given.access_token, "token_type": "Bearer", "expires_in": given.expires_in}
-    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+    _record(house, client_id, action, request_id, department=department)
+    return given
+
+
+def _record(
+    house: House,
+    client_id: str,
+    action: str,
+    request_id: str,
+    *,
+    department: str | None = None,
+    refused: str | None = None,
+) -> None:
+    entry = AccessEntry(
+        department=department,
+        client=clients.as_typed(client_id),
+        action=action,
+        target=None,
+        decision="refused" if refused else "answered",
+        reason=refused,
+        retention="network_log",
+        request_id=request_id,
+    )
+    access_log.append(house, entry)
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

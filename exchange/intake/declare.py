@@ -4,8 +4,10 @@ Invariant: what the person gives is taken as given and checked by landing like e
 computed, from the same bytes and by the same reading that landing uses.
 """
 
+import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import func, select
 
@@ -35,38 +37,61 @@ def declare(
     Raises:
         ParcelRefused: the digest's form, or whatever landing would refuse the file for.
     """
-    algorithm, expected = parse_digest(digest) if digest else ("sm3", _digest_of(file, progress))
+    with file.open("rb") as plain:
+        return declare_open(
+            house, resource, plain, filename=file.name, batch=batch, rows=rows, digest=digest, progress=progress
+        )
+
+
+def declare_open(
+    house: House,
+    resource: Resource,
+    plain: BinaryIO,
+    *,
+    filename: str | None = None,
+    batch: int | None = None,
+    rows: int | None = None,
+    digest: str | None = None,
+    progress: Progress = silent,
+) -> Declaration:
+    """The same of a file that is open (and has a descriptor).
+
+    Raises:
+        ParcelRefused: as `declare`.
+    """
+    algorithm, expected = parse_digest(digest) if digest else ("sm3", _digest_of(plain, progress))
     return Declaration(
         resource_id=resource.id,
-        batch=_next_batch(house, resource.id) if batch is None else batch,
+        batch=next_batch(house, resource.id) if batch is None else batch,
         mode="full",
-        rows=_count(house, resource, file, progress) if rows is None else rows,
+        rows=_count(house, resource, plain, progress) if rows is None else rows,
         algorithm=algorithm,
         digest=expected,
-        filename=file.name,
+        filename=filename,
     )
 
 
-def _digest_of(file: Path, progress: Progress) -> str:
-    running, done, size = new_digest("sm3"), 0, file.stat().st_size
-    with file.open("rb") as source:
-        while piece := source.read(_PIECE):
-            running.update(piece)
-            done += len(piece)
-            progress("摘要 digest", done, size)
+def next_batch(house: House, resource_id: str) -> int:
+    """The number after the newest batch of a resource."""
+    with house.registry.session() as session:
+        return (session.scalar(select(func.max(Push.batch)).where(Push.resource_id == resource_id)) or 0) + 1
+
+
+def _digest_of(plain: BinaryIO, progress: Progress) -> str:
+    running, done, size = new_digest("sm3"), 0, os.fstat(plain.fileno()).st_size
+    plain.seek(0)
+    while piece := plain.read(_PIECE):
+        running.update(piece)
+        done += len(piece)
+        progress("摘要 digest", done, size)
     return running.finalize().hex()
 
 
-def _count(house: House, resource: Resource, file: Path, progress: Progress) -> int:
+def _count(house: House, resource: Resource, plain: BinaryIO, progress: Progress) -> int:
     progress("行数 rows", 0, 0)
+    plain.seek(0)
     target = house.settings.folder("spill") / f".count-{secrets.token_hex(5)}"
     try:
-        with file.open("rb") as plain:
-            return tables.write(house, plain, resource, target)[1]
+        return tables.write(house, plain, resource, target)[1]
     finally:
         target.unlink(missing_ok=True)
-
-
-def _next_batch(house: House, resource_id: str) -> int:
-    with house.registry.session() as session:
-        return (session.scalar(select(func.max(Push.batch)).where(Push.resource_id == resource_id)) or 0) + 1
