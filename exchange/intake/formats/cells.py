@@ -60,12 +60,12 @@ class Marks:
         """
         if len(self.found) >= MOST_MARKS:
             zh, en = reason.split(" / ")
-            first = self.found[0].reason.partition(" ")[0].removeprefix("单元格")
+            first = self.found[0].reason.split(" ")[1]
             raise Unreadable(
                 f"超过 {MOST_MARKS} 个单元格有问题（第一个是 {first}），例如 {cell} {zh}",
                 f"more than {MOST_MARKS} cells are wrong (the first is {first}): {cell}, say, {en}",
             )
-        self.found.append(Mark(row, column, f"单元格{cell} {reason}"))
+        self.found.append(Mark(row, column, f"单元格 {cell} {reason}"))
 
 
 def inspect(plain: BinaryIO, limits: Limits) -> list[Marks]:
@@ -118,7 +118,7 @@ def _look(text: bytes, marks: Marks) -> bytes:
         marks.first = (int(cell[2]), column_of(cell[1]))
     for pattern, reason in ((_LONG_NUMBER, LONG_NUMBER), (_NO_RESULT, NO_RESULT)):
         for cell in pattern.finditer(whole):
-            marks.add(int(cell[2]), column_of(cell[1]), f" {(cell[1] + cell[2]).decode()} ", reason)
+            marks.add(int(cell[2]), column_of(cell[1]), (cell[1] + cell[2]).decode(), reason)
     for merge in _MERGE.finditer(whole):
         _add_merge(merge, marks)
     return b"" if len(text) - len(whole) > CHUNK else text[len(whole) :]  # no cell is that long
@@ -126,7 +126,7 @@ def _look(text: bytes, marks: Marks) -> bytes:
 
 def _add_merge(merge: re.Match[bytes], marks: Marks) -> None:
     left, right = column_of(merge[1]), column_of(merge[3])
-    name = f" {(merge[1] + merge[2] + b':' + merge[3] + merge[4]).decode()} "
+    name = (merge[1] + merge[2] + b":" + merge[3] + merge[4]).decode()
     for row in range(int(merge[2]), int(merge[4]) + 1):
         for column in range(left, right + 1):
             if (row, column) != (int(merge[2]), left):
