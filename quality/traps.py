@@ -7,7 +7,7 @@ value is decided by the rules (`rules.py`); here is only why it came about, but 
 from collections.abc import Sequence
 
 from exchange.catalogue.model import DataType, Item
-from exchange.catalogue.sql import literal
+from exchange.catalogue.sql import literal, sql_type
 
 _HAN = r"[\x{3400}-\x{9fff}\x{20000}-\x{3ffff}]"
 _PRIVATE = r"[\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"
@@ -52,7 +52,7 @@ def no_code(item: Item, text: str, table: Sequence[str]) -> str | None:
         return None
     whole = f"lpad({text}, {widths.pop()}, '0')"
     listed = ", ".join(literal(code) for code in padded)
-    otherwise = literal(f"不是代码表 {item.code_table} 中的代码 / no code of {item.code_table}")
+    otherwise = literal(f"未通过规则「{item.title}是代码表 {item.code_table} 中的代码」")
     lost = "'开头的 0 丢失，应为 ' || {0} || '；请把整列设为文本格式 / lost its leading zero, ' || {0} || ' was meant; make the column text'"
     return f"CASE WHEN length({text}) < length({whole}) AND {whole} IN ({listed}) THEN {lost.format(whole)} ELSE {otherwise} END"
 
@@ -87,6 +87,10 @@ def odd_name(text: str) -> str:
     return f"CASE WHEN regexp_matches({text}, '{_PRIVATE}') THEN {private} ELSE {blank} END"
 
 
+def _plain(item: Item) -> str:
+    return literal(f"未通过规则「{item.title}应为 {item.type} 型（{sql_type(item)}）」")
+
+
 def _wrong_date(item: Item, text: str) -> str:
     day = f"strftime(DATE '1899-12-30' + TRY_CAST(split_part({text}, '.', 1) AS INTEGER), '%Y-%m-%d')"
     return (
@@ -95,7 +99,7 @@ def _wrong_date(item: Item, text: str) -> str:
         f"a spreadsheet''s serial number for ' || {day} || '; format the column as dates' "
         f"WHEN regexp_full_match({text}, '[0-9]{{4}}[-/.年][0-9]{{1,2}}[-/.月][0-9]{{3,4}}:[0-9]{{2}}(:[0-9]{{2}})?') "
         "THEN '日期与时间之间缺少空格，应写成 2022-08-10 18:10 / the blank between date and time is missing' "
-        f"ELSE {literal(f'应为 {item.type} 型的日期，如 2022-08-10 / no date that exists')} END"
+        f"ELSE {_plain(item)} END"
     )
 
 
@@ -104,5 +108,5 @@ def _wrong_number(item: Item, text: str) -> str:
         f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9][0-9,]*(\\.[0-9]+)?[^-+0-9.,eE].*') "
         "THEN '数字后带有单位，请只填数字，单位写在列名里（换算后再填，如 3万 写 30000） / "
         "a unit stands behind the number: give the bare number, converted, and name the unit in the header' "
-        f"ELSE {literal(f'应为 {item.type} 型的数字，或小数位过多、超出范围 / no number of that type, too many decimals or out of range')} END"
+        f"ELSE {_plain(item)} END"
     )
