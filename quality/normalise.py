@@ -87,8 +87,8 @@ def typed(item: Item, text: str) -> str:
             )
         case DataType.BOOLEAN:
             return (
-                f"CASE WHEN {text} IN ('是', '1', 'Y', 'YES', 'TRUE', 'T') THEN true "
-                f"WHEN {text} IN ('否', '0', 'N', 'NO', 'FALSE', 'F') THEN false END"
+                f"CASE WHEN {text} IN ('是', '1', 'Y', 'YES', 'TRUE', 'T', '√', '✓', '✔') THEN true "
+                f"WHEN {text} IN ('否', '0', 'N', 'NO', 'FALSE', 'F', '×', '✗', '✘') THEN false END"
             )
 
 

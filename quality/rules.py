@@ -15,10 +15,10 @@ from exchange import seal
 from exchange.catalogue import codes
 from exchange.catalogue.model import DataType, Item, Level, Resource, Sensitivity
 from exchange.catalogue.sql import literal, quoted, sql_type
-from quality import identifiers, regions
-from quality.normalise import text_of
+from quality import identifiers, regions, traps
+from quality.normalise import cleaned, text_of
 
-BUILT_IN = 1  # version of the rules below; raise it when one of them judges differently
+BUILT_IN = 2  # version of the rules below; raise it when one of them judges differently
 WORD = 63  # bits in one `_fails_` column
 UNIQUE = "key.unique"
 
@@ -152,12 +152,26 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
     if item.required or name in resource.key:
         # what could not be read as its type is not absent
         yield rule(
-            "required", Level.QUARANTINE, "0201", "必填", "is given", f"{text_of(item)} IS NOT NULL OR _broken IS NOT NULL"
+            "required",
+            Level.QUARANTINE,
+            "0201",
+            "必填",
+            "is given",
+            f"{text_of(item)} IS NOT NULL OR _broken IS NOT NULL",
+            traps.absent_key() if name in resource.key else None,
         )
     if item.type not in (DataType.TEXT, DataType.MEMO):
         kind = sql_type(item)
         predicate = f"{column} IS NOT NULL OR {text_of(item)} IS NULL"
-        yield rule("type", Level.QUARANTINE, "0101", f"应为 {item.type} 型（{kind}）", f"is a {kind}", predicate)
+        yield rule(
+            "type",
+            Level.QUARANTINE,
+            "0101",
+            f"应为 {item.type} 型（{kind}）",
+            f"is a {kind}",
+            predicate,
+            traps.wrong_type(item, cleaned(item, quoted(f"_o_{name}"))),  # of a failing row only what was sent is kept
+        )
     elif item.length is not None and not (item.identifier or item.code_table):  # those have a form of their own
         predicate = f"length({column}) <= {item.length}"
         fault = f"'长度是 ' || length({column}) || ' 个字符，上限 {item.length}'"
@@ -183,7 +197,8 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
     if item.code_table is not None:
         yield _in_table(item, resource)
     if item.identifier == "resident_number":
-        good, fault = identifiers.resident_number_ok(column, today), identifiers.resident_number_fault(column, today)
+        good = identifiers.resident_number_ok(column, today)
+        fault = traps.lost_digits(column, identifiers.resident_number_fault(column, today))
         yield rule(
             "resident_number",
             Level.QUARANTINE,
@@ -223,6 +238,26 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
             "has a known authority and kind",
             identifiers.uscc_class_known(column),
         )
+    if item.type in (DataType.TEXT, DataType.MEMO) and not (item.identifier or item.code_table):
+        yield rule(
+            "lost_character",
+            Level.QUARANTINE,
+            "0301",
+            "没有在转换编码时丢失的字",
+            "has lost no character to a change of encoding",
+            traps.nothing_lost(item, column),
+            traps.lost_character(),
+        )
+    if item.mask == "name":
+        yield rule(
+            "characters",
+            Level.WARN,
+            "0302",
+            "字间没有空格，也没有只在自家系统里才显示的字",
+            "has no blank inside and no character of one system's own",
+            traps.ordinary_name(column),
+            traps.odd_name(column),
+        )
     if (
         item.type in (DataType.TEXT, DataType.MEMO)
         and item.sensitivity is Sensitivity.NONE
@@ -251,6 +286,7 @@ def _in_table(item: Item, resource: Resource) -> Rule:
         f"{item.title}是代码表 {item.code_table} 中的代码",
         f"{item.name} is a code of {item.code_table}",
         f"{quoted(item.name)} IN ({allowed})",
+        fault=traps.no_code(item, quoted(item.name), list(codes.table_of(resource, item.code_table))),
     )
 
 

@@ -142,6 +142,8 @@ class ResourceEntry(Frozen):
     quarantine_threshold: float | None = Field(default=None, gt=0, le=1)
     shrink_floor: float | None = Field(default=None, ge=0, le=1)
     rules: tuple[RuleSpec, ...] = ()
+    header_row: int | None = Field(default=None, ge=1, le=1000)  # where the files' column names are; None: found out
+    delimiter: Literal[",", ";", "tab", "|", "^", "~"] | None = None  # of the CSV files; None: found out
 
 
 class Resource(ResourceEntry):

@@ -20,7 +20,7 @@ from exchange.catalogue.model import Resource
 from exchange.errors import WrongState
 from exchange.house import House
 from exchange.intake import pushes
-from exchange.intake.formats import Shape, detect
+from exchange.intake.formats import Limits, Shape, write_table
 from exchange.intake.formats.format import rows_of
 from exchange.intake.places import PURPOSE, landed_file, rows_file
 
@@ -46,12 +46,12 @@ def write(house: House, plain: BinaryIO, resource: Resource, target: Path) -> tu
     """Make the table of a plain file, at once or not at all. Returns its shape and the number of data rows.
 
     Raises:
-        Unreadable, Truncated, MissingColumns, EmptyParcel
+        Unreadable, Truncated, MissingColumns, EmptyParcel, UnsafeName, ParcelTooLarge, NoRoom
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(5)}.part")
     try:
         with house.duckdb() as connection:
-            shape, rows = detect(plain).write_table(connection, plain, resource, draft)
+            shape, rows = write_table(connection, plain, resource, draft, Limits.of(house.settings))
         with draft.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut could leave a name without its bytes
         draft.replace(target)

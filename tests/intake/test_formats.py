@@ -135,9 +135,45 @@ def test_rows(house: House, tmp_path: Path, text: str, wanted: Rows) -> None:
     assert read(house, tmp_path, HEADER + text, len(wanted)) == wanted
 
 
-def test_the_header_is_the_first_line_even_when_it_is_blank(house: House, tmp_path: Path) -> None:
-    with pytest.raises(MissingColumns, match="第一行有 0 列"):
-        land(house, tmp_path, "\n\n" + HEADER + "P1,甲,,\n", 1)
+HEADER_ROWS: list[tuple[str, str, int | None]] = [
+    ("in the first", HEADER, None),
+    ("under a title", f"某市户籍人口情况表,,,\n{HEADER}", 2),
+    ("under a title and a date, quoted over two lines", f'某市户籍人口情况表\n"填表日期：\n2026年11月",,\n{HEADER}', 3),
+    ("under blank lines", f"\n\n{HEADER}", 3),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+@pytest.mark.parametrize(("above", "row"), [case[1:] for case in HEADER_ROWS], ids=[case[0] for case in HEADER_ROWS])
+def test_the_header_is_found_in_the_first_three_rows(
+    house: House, tmp_path: Path, above: str, row: int | None, encoding: str
+) -> None:
+    receipt = land(house, tmp_path, f"{above}P1,{RARE},2001-01-01,一号\nP2,乙\n".encode(encoding), 2)
+    assert (receipt.shape.get("header_row"), "declared" in receipt.shape) == (row, False)
+    assert table(house, receipt.id, "_row, person_id, name, _broken") == [
+        (1, "P1", RARE, None),
+        (2, "P2", "乙", "列数不足，应为 4 列 / fewer than 4 columns"),
+    ]
+
+
+def test_a_header_further_down_must_be_declared(house: House, tmp_path: Path) -> None:
+    data = "题\n注\n日期\n单位\n" + HEADER + "P1,甲,,\n"
+    with pytest.raises(MissingColumns, match="第一行有 1 列，认出：无。第一行应为列名"):
+        land(house, tmp_path, data, 1)
+    publish(house, {**HOUSEHOLD, "header_row": 5})
+    receipt = land(house, tmp_path, data, 1)
+    assert (receipt.shape["header_row"], receipt.shape["declared"]) == (5, ["header_row"])
+    assert table(house, receipt.id, "person_id") == [("P1",)]
+
+
+def test_what_the_catalogue_declares_wins_over_what_is_found(house: House, tmp_path: Path) -> None:
+    publish(house, {**HOUSEHOLD, "header_row": 1, "delimiter": "tab"})
+    with pytest.raises(MissingColumns, match="第一行有 1 列"):
+        land(house, tmp_path, f"题\n{HEADER}P1,甲,,\n", 1)
+    receipt = land(house, tmp_path, "姓名\t身份证号\n甲,乙,丙\tP1\n", 1)
+    assert (receipt.shape["header_row"], receipt.shape["delimiter"]) == (1, "\t")
+    assert receipt.shape["declared"] == ["header_row", "delimiter"]
+    assert table(house, receipt.id, "person_id, name") == [("P1", "甲,乙,丙")]
 
 
 def test_one_column(house: House, tmp_path: Path) -> None:

@@ -128,7 +128,11 @@ TYPED: dict[str, tuple[Item, dict[str, str | None]]] = {
     ),
     "yes and no": (
         item("L"),
-        {"是": "true", "Ｙ": "true", "1": "true", "否": "false", "n": "false", "0": "false", "也许": None},
+        {
+            **dict.fromkeys(["是", "Ｙ", "1", "TRUE", "true", "√", "✔", "　是 "], "true"),
+            **dict.fromkeys(["否", "n", "0", "False", "×"], "false"),
+            "也许": None,
+        },
     ),
 }
 

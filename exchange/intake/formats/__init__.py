@@ -4,17 +4,46 @@ Adding one: a module with a class that satisfies `Format`, a line in FORMATS (th
 spec in tests/intake/.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import BinaryIO
 
+from duckdb import DuckDBPyConnection
+
+from exchange.catalogue.model import Resource
 from exchange.errors import EmptyParcel, Unreadable
+from exchange.intake.formats.arrow import Arrow
 from exchange.intake.formats.delimited import Delimited
 from exchange.intake.formats.foreign import name_foreign
-from exchange.intake.formats.format import Format, Shape
-from exchange.intake.formats.workbook import Workbook
+from exchange.intake.formats.format import Format, Limits, Shape
+from exchange.intake.formats.jsonlines import JsonLines
+from exchange.intake.formats.packed import unpacked
+from exchange.intake.formats.parquet import Parquet
+from exchange.intake.formats.workbook import OldWorkbook, Workbook
 
-FORMATS: dict[str, Format] = {"xlsx": Workbook(), "csv": Delimited()}
+FORMATS: dict[str, Format] = {
+    "xlsx": Workbook(),
+    "xls": OldWorkbook(),
+    "parquet": Parquet(),
+    "arrow": Arrow(),
+    "jsonl": JsonLines(),
+    "csv": Delimited(),
+}
 
-__all__ = ["FORMATS", "Format", "Shape", "detect"]
+__all__ = ["FORMATS", "Format", "Limits", "Shape", "detect", "write_table"]
+
+
+def write_table(
+    connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path, limits: Limits
+) -> tuple[Shape, int]:
+    """Unpack a parcel if it is packed, and write its plain table to `target`; see `Format`.
+
+    Raises:
+        EmptyParcel, MissingColumns, Unreadable, Truncated, UnsafeName, ParcelTooLarge, NoRoom
+    """
+    with unpacked(plain, target.parent, limits) as (table, packed):
+        shape, rows = detect(table).write_table(connection, table, resource, target, limits)
+    return replace(shape, packed=packed), rows
 
 
 def detect(plain: BinaryIO) -> Format:

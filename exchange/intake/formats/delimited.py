@@ -1,12 +1,20 @@
 """CSV: UTF-8 (with or without BOM) or GB18030; comma, semicolon, tab or bar; quotes doubled inside quotes (RFC 4180).
 
+The header is the first row, or the second or third when that one names the items, or where the catalogue says.
+
 Invariant: every data row comes out exactly once and in order. Good files are read strictly and in parallel; a file
 with rows of a wrong width is read again, leniently, and those rows carry their reason in `_broken`; a file whose
 quotes do not pair is refused, because after them nobody can say where a row ends.
 """
 
+import codecs
 import csv
 import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,10 +25,11 @@ from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal
 from exchange.errors import Truncated, Unreadable
 from exchange.intake.formats import header
-from exchange.intake.formats.format import Shape, copy_rows, rows_of, select_items
-from exchange.intake.formats.text import as_utf8, chunks, nameless
+from exchange.intake.formats.format import Limits, Shape, copy_rows, rows_of, select_items
+from exchange.intake.formats.text import CHUNK, as_utf8, chunks, nameless
 
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = [",", ";", "\t", "|"]
+_TAB = "\t"
 _HEADER_BYTES = 1 << 20  # a header row longer than this is no header
 _ABSENT = "\x01absent\x01"  # no cell has this text, so with it as the null string NULL means: the row has no such cell
 _UNPAIRED = "UNQUOTED VALUE"  # the engine's name for it
@@ -36,29 +45,84 @@ class Delimited:
         return True
 
     def write_table(
-        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
+        self,
+        connection: DuckDBPyConnection,
+        plain: BinaryIO,
+        resource: Resource,
+        target: Path,
+        limits: Limits,  # noqa: ARG002 - text is never longer than the parcel
     ) -> tuple[Shape, int]:
         """See `Format`."""
         with as_utf8(plain, target.parent) as text:
-            shape = _inspect(text.file, text.encoding, resource)
-            try:
-                rows = copy_rows(connection, _strict(text.file, resource, shape), target)
-            except _ENGINE_ERRORS:
-                rows = _write_carefully(connection, text.file, resource, shape, target)
+            shape, above = _inspect(text.file, text.encoding, resource)
+            with _from_header(text.file, above, target.parent) as table:
+                try:
+                    rows = copy_rows(connection, _strict(table, resource, shape), target)
+                except _ENGINE_ERRORS:
+                    rows = _write_carefully(connection, table, resource, shape, target, above.lines)
         return shape, rows
 
 
-def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> Shape:
+@dataclass(frozen=True)
+class _Above:
+    """What stands above the header."""
+
+    lines: int
+    bytes: int
+
+
+def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> tuple[Shape, _Above]:
     text.seek(0)
-    head = text.read(_HEADER_BYTES).decode("utf-8-sig", "ignore")
-    rows = {delimiter: _first_row(head, delimiter) for delimiter in DELIMITERS}
-    delimiter = max(DELIMITERS, key=lambda each: (header.score(resource, rows[each]), len(rows[each])))
-    match = header.match(resource, rows[delimiter])
-    return Shape("csv", len(rows[delimiter]), match.columns, match.unknown, encoding, delimiter)
+    raw = text.read(_HEADER_BYTES)
+    head = raw.decode("utf-8-sig", "ignore")
+    delimiters = [_TAB if resource.delimiter == "tab" else resource.delimiter] if resource.delimiter else DELIMITERS
+    looked_at = resource.header_row or header.LOOKED_AT
+    found = {each: _first_rows(head, each, looked_at) for each in delimiters}
+    at = {each: _header_at(resource, [row for row, _ in rows]) for each, rows in found.items()}
+    rows = {each: found[each][place][0] if place < len(found[each]) else [] for each, place in at.items()}
+    delimiter = max(rows, key=lambda each: (header.score(resource, rows[each]), -at[each], len(rows[each])))
+    row = at[delimiter] + 1
+    match = header.match(resource, rows[delimiter], row)
+    declared = [name for name in ("header_row", "delimiter") if getattr(resource, name) is not None]
+    shape = Shape(
+        "csv",
+        len(rows[delimiter]),
+        match.columns,
+        match.unknown,
+        encoding,
+        delimiter,
+        header_row=row if row > 1 or resource.header_row else None,
+        declared=declared or None,
+    )
+    lines = found[delimiter][row - 2][1] if row > 1 else 0
+    above = "".join(islice(io.StringIO(head, newline=""), lines))
+    return shape, _Above(lines, len(above.encode()) + (3 if lines and raw.startswith(codecs.BOM_UTF8) else 0))
 
 
-def _first_row(text: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+def _first_rows(text: str, delimiter: str, count: int) -> list[tuple[list[str], int]]:
+    """The first rows, each with the number of lines it and those before it take."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[tuple[list[str], int]] = []
+    with suppress(csv.Error):  # a cell beyond what the module takes is no name of a column
+        rows.extend((row, reader.line_num) for row in islice(reader, count))
+    return rows
+
+
+def _header_at(resource: Resource, rows: list[list[str]]) -> int:
+    return resource.header_row - 1 if resource.header_row else header.find(resource, rows)
+
+
+@contextmanager
+def _from_header(text: BinaryIO, above: _Above, scratch: Path) -> Iterator[BinaryIO]:
+    """The file from its header on: itself, or a nameless copy without what stands above."""
+    if not above.bytes:
+        yield text
+        return
+    with nameless(scratch) as rest:
+        text.seek(above.bytes)
+        shutil.copyfileobj(text, rest, CHUNK)
+        rest.flush()
+        yield rest
 
 
 def _read_csv(text: BinaryIO, shape: Shape, width: int, **options: str) -> str:
@@ -94,10 +158,12 @@ def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
     return f"SELECT {select_items(resource, shape.matched)}, {broken} AS _broken FROM {source}{blank}"
 
 
-def _write_carefully(connection: DuckDBPyConnection, text: BinaryIO, resource: Resource, shape: Shape, target: Path) -> int:
+def _write_carefully(
+    connection: DuckDBPyConnection, text: BinaryIO, resource: Resource, shape: Shape, target: Path, above: int
+) -> int:
     with nameless(target.parent) as even:
         _even_line_ends(text, even)
-        _refuse_unpaired_quotes(connection, even, shape)
+        _refuse_unpaired_quotes(connection, even, shape, above)
         try:
             rows = copy_rows(connection, _lenient(even, resource, shape), target)
         except _ENGINE_ERRORS:
@@ -116,7 +182,7 @@ def _even_line_ends(text: BinaryIO, even: BinaryIO) -> None:
     even.flush()
 
 
-def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape) -> None:
+def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape, above: int) -> None:
     source = _read_csv(text, shape, shape.width, store_rejects="true", rejects_limit="0")
     try:
         connection.execute(f"SELECT count(*) FROM {source}").fetchall()  # the tables of rejects come with the last row
@@ -130,6 +196,7 @@ def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shap
     kinds = {str(kind): (int(line), int(position) - 1 + int(length)) for kind, line, position, length in found}
     if _UNPAIRED in kinds:
         line, end = kinds[_UNPAIRED]
+        line += above
         if end >= text.seek(0, io.SEEK_END) - 1:
             raise Truncated(
                 f"文件第 {line} 行起的引号直到文件末尾都没有闭合：文件可能被截断，请重新导出并推送",

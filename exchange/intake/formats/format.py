@@ -7,18 +7,37 @@ row has not as many cells as the header (NULL for a good row). Blank lines are n
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 
 from duckdb import DuckDBPyConnection
 
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted
 from exchange.engine import STAGING_KEY
+from exchange.settings import Settings
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What reading one parcel may cost, in bytes. What a parcel unpacks to may be no more than a parcel may be."""
+
+    memory: int
+    unpacked: int
+    spare_disk: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As set."""
+        return cls(int(settings.memory_limit), int(settings.max_parcel), int(settings.spare_disk))
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a parcel was read. `matched` maps item names to 0-based columns; `unknown` names the other columns."""
+    """How a parcel was read. `matched` maps item names to 0-based columns; `unknown` names the other columns.
+
+    `packed`: gzip or zip, around the table. `header_row` counts from 1 and is given when it is not the first row, or
+    when the catalogue states it. `declared`: which of these the catalogue states; the rest was found out.
+    """
 
     format: str
     width: int
@@ -27,6 +46,9 @@ class Shape:
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
+    packed: str | None = None
+    header_row: int | None = None
+    declared: list[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For the receipt: without what does not apply."""
@@ -41,7 +63,7 @@ class Format(Protocol):
         ...
 
     def write_table(
-        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
+        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path, limits: Limits
     ) -> tuple[Shape, int]:
         """Read `plain` (a file with a descriptor) and write the plain table to `target`, encrypted Parquet.
 

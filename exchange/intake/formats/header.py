@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from exchange.catalogue.model import Resource
 from exchange.errors import MissingColumns, Unreadable
 
+LOOKED_AT = 3  # rows: above the header people put a title and a line of remarks
 _SHOWN = 40  # characters of an unknown header that a receipt repeats
 _DIGITS = re.compile(r"\d{6}")
 
@@ -30,8 +31,11 @@ def plain_title(text: str) -> str:
     return "".join(character for character in folded if unicodedata.category(character) not in {"Cf", "Cc", "Zs"})
 
 
-def match(resource: Resource, header: Sequence[str]) -> Match:
+def match(resource: Resource, header: Sequence[str], row: int | None = 1) -> Match:
     """Match a header row with the items of a resource.
+
+    Args:
+        row: which row of the file it is, for the message; None where columns have names of their own.
 
     Raises:
         MissingColumns: a required item has no column; names the items, by title.
@@ -53,9 +57,9 @@ def match(resource: Resource, header: Sequence[str]) -> Match:
             if found:
                 columns[item.name] = found[0]
                 break
-    _refuse_missing(resource, columns, len(header))
+    _refuse_missing(resource, columns, len(header), row)
     known = set(columns.values())
-    return Match(columns, [_shown(cell, number) for number, cell in enumerate(header) if number not in known])
+    return Match(columns, [shown(cell, number) for number, cell in enumerate(header) if number not in known])
 
 
 def score(resource: Resource, header: Sequence[str]) -> int:
@@ -64,23 +68,38 @@ def score(resource: Resource, header: Sequence[str]) -> int:
     return sum(plain_title(cell) in names for cell in header)
 
 
-def _refuse_missing(resource: Resource, columns: dict[str, int], width: int) -> None:
+def complete(resource: Resource, rows: Sequence[Sequence[str]]) -> bool:
+    """Does one of these rows name every required item?"""
+    titles = [{plain_title(cell) for cell in row} for row in rows]
+    wanted = [{plain_title(name) for name in (i.title, i.name, *i.aliases)} for i in resource.items if i.required]
+    return any(all(names & row for names in wanted) for row in titles) and any(score(resource, row) for row in rows)
+
+
+def find(resource: Resource, rows: Sequence[Sequence[str]]) -> int:
+    """Which of the first rows is the header, from 0: the one that names most items, the first of equals."""
+    return max(range(len(rows)), key=lambda at: (score(resource, rows[at]), -at), default=0)
+
+
+def _refuse_missing(resource: Resource, columns: dict[str, int], width: int, row: int | None) -> None:
     missing = [item for item in resource.items if item.required and item.name not in columns]
     if not missing:
         return
     zh = "、".join(item.title for item in missing)
     en = ", ".join(f"{item.title} ({item.name})" for item in missing)
     known = "、".join(resource.item(name).title for name in columns) or "无"
+    place = "文件" if row is None else "第一行" if row == 1 else f"第 {row} 行"
+    place_en = "The file" if row is None else "The first row" if row == 1 else f"Row {row}"
     raise MissingColumns(
-        f"缺少必填列：{zh}。第一行有 {width} 列，认出：{known}。第一行应为列名，与目录 {resource.id} 第 {resource.version} 版一致",
-        f"required column(s) missing: {en}. The first row has {width} column(s), of which {len(columns)} are known. "
+        f"缺少必填列：{zh}。{place}有 {width} 列，认出：{known}。{'列名应' if row is None else place + '应为列名，'}与目录 {resource.id} 第 {resource.version} 版一致",
+        f"required column(s) missing: {en}. {place_en} has {width} column(s), of which {len(columns)} are known. "
         f"It must hold the column names of {resource.id} version {resource.version}",
         missing=[item.name for item in missing],
         width=width,
     )
 
 
-def _shown(cell: str, number: int) -> str:
+def shown(cell: str, number: int) -> str:
+    """A column's name as a receipt may repeat it, else its place."""
     text = " ".join(cell.split())
     if not text or len(text) > _SHOWN or _DIGITS.search(text):  # a number or a sentence is no column name
         return f"第 {number + 1} 列"

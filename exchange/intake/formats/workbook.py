@@ -1,102 +1,164 @@
-"""XLSX: the first visible sheet, every cell as text, as the officer sees it: dates without an empty time, whole
-numbers without a decimal point.
+"""XLSX and XLS: one visible sheet, every cell as text, as the officer sees it: dates without an empty time, whole
+numbers without a decimal point, formulas as their saved results.
 
-Invariant: rows keep the sheet's order; wholly empty rows are not rows; cells beyond the header make a row broken.
+Invariant: rows keep the sheet's order; wholly empty rows are not rows; a row with cells beyond the header is broken,
+and so is one whose cell cannot mean what it says (see `cells`).
 """
 
-import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import fastexcel
-import polars
+import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from exchange.catalogue.model import Resource
-from exchange.errors import EmptyParcel, Truncated, Unreadable
+from exchange.catalogue.sql import literal
+from exchange.errors import EmptyParcel, Unreadable
 from exchange.intake.formats import header
-from exchange.intake.formats.format import Shape, copy_rows, select_items
+from exchange.intake.formats.cells import Marks, inspect
+from exchange.intake.formats.format import Limits, Shape, copy_rows, select_items
+from exchange.intake.formats.packed import ZIP
+from exchange.intake.formats.text import CHUNK, nameless
+from exchange.intake.sheets import Sheet, visible_sheets
 
-MOST_UNPACKED = 2 << 30  # a full sheet (1,048,576 rows) of a dozen columns is under 1 GiB; its reader holds it in memory
+_OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_LOCKED = "EncryptedPackage".encode("utf-16-le")  # the part of a locked XLSX that holds the real one
+_BOOKS = tuple(name.encode("utf-16-le") for name in ("Workbook", "Book", "WORKBOOK", "BOOK"))
 
 
 class Workbook:
-    """See the module."""
+    """XLSX; see the module."""
 
     def claims(self, head: bytes) -> bool:
-        return head.startswith(b"PK\x03\x04")
+        """See `Format`."""
+        return head.startswith(ZIP)
 
     def write_table(
-        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path
+        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path, limits: Limits
     ) -> tuple[Shape, int]:
         """See `Format`."""
-        _refuse_cut(plain)
-        name, cells = _first_visible(plain)
-        titles = _trim([cell or "" for cell in cells.row(0)]) if cells.height else []
+        return _write("xlsx", inspect(plain, limits), connection, plain, resource, target, limits)
+
+
+class OldWorkbook:
+    """XLS; see the module."""
+
+    def claims(self, head: bytes) -> bool:
+        """See `Format`."""
+        return head.startswith(_OLD)
+
+    def write_table(
+        self, connection: DuckDBPyConnection, plain: BinaryIO, resource: Resource, target: Path, limits: Limits
+    ) -> tuple[Shape, int]:
+        """See `Format`."""
+        _refuse_locked(plain)
+        return _write("xls", [], connection, plain, resource, target, limits)
+
+
+def _refuse_locked(plain: BinaryIO) -> None:
+    plain.seek(0)
+    carry, book = b"", False
+    while piece := plain.read(CHUNK):
+        text = carry + piece
+        if _LOCKED in text:
+            raise Unreadable(
+                "这是设有密码的 Excel 文件，平台不接收密码；请去掉密码后另存，传输和存放由平台加密",
+                "a password-protected Excel file, and we take no passwords; save it without one: the platform encrypts "
+                "what it keeps",
+            )
+        book = book or any(name in text for name in _BOOKS)
+        carry = text[-64:]
+    if not book:
+        raise Unreadable(
+            "这是旧版 Office 文件，但不是旧版 Excel（.xls）工作簿，或已不完整；请另存为 XLSX 后重新推送",
+            "an old Office file but no old Excel (.xls) workbook, or an incomplete one; save it as XLSX and push again",
+        )
+
+
+def _write(
+    kind: str,
+    marks: Sequence[Marks],
+    connection: DuckDBPyConnection,
+    plain: BinaryIO,
+    resource: Resource,
+    target: Path,
+    limits: Limits,
+) -> tuple[Shape, int]:
+    with nameless(target.parent) as copy, visible_sheets(plain, copy, limits.memory) as sheets:
+        sheet = _the_one(kind, sheets, resource)
+        known = marks[sheet.number] if sheet.number < len(marks) else Marks()
+        first_row = known.first[0] if known.first else 1
+        at = _header_at(resource, sheet, first_row)
+        titles = _trim(sheet.row(at))
+        row = first_row + at
         if not titles:
             raise EmptyParcel(
-                f"工作表“{name}”的第一行是空的：第一行应为列名",
-                f"the first row of sheet “{name}” is empty: it must hold the column names",
+                f"工作表“{header.shown(sheet.name, 0)}”的第 {row} 行是空的：这一行应为列名",
+                f"row {row} of sheet “{header.shown(sheet.name, 0)}” is empty: it must hold the column names",
             )
-        match = header.match(resource, titles)
-        shape = Shape("xlsx", len(titles), match.columns, match.unknown, sheet=name)
-        connection.register("_sheet", cells.slice(1).to_arrow())
+        match = header.match(resource, titles, row)
+        declared = ["header_row"] if resource.header_row else None
+        shape = Shape(
+            kind,
+            len(titles),
+            match.columns,
+            match.unknown,
+            sheet=sheet.name,
+            header_row=row if declared or row > 1 else None,
+            declared=declared,
+        )
+        cells = _with_marks(sheet, at, first_row, known, set(match.columns.values()))
+        connection.register("_sheet", cells)
         try:
-            return shape, copy_rows(connection, _rows(resource, shape, cells.width), target)
+            return shape, copy_rows(connection, _rows(resource, shape, sheet.cells.num_columns), target)
         finally:
             connection.unregister("_sheet")
 
 
-def _refuse_cut(plain: BinaryIO) -> None:
-    try:
-        with zipfile.ZipFile(plain) as archive:
-            names = archive.namelist()
-            _refuse_bomb(sum(member.file_size for member in archive.infolist()))
-            damaged = archive.testzip()
-    except zlib.error:
-        raise _damaged() from None
-    except (zipfile.BadZipFile, EOFError, OSError):
-        raise Truncated(
-            "XLSX 文件不完整（找不到末尾目录）：可能被截断，请重新导出并推送",
-            "the XLSX file is incomplete (its closing directory is missing): it may be cut off; export and push again",
-        ) from None
-    except (ValueError, NotImplementedError, RuntimeError):
-        damaged, names = "", []
-    if "xl/workbook.xml" not in names:
-        raise Unreadable(
-            "这是 ZIP 文件，但不是 XLSX 工作簿；请先解压，推送其中的表格",
-            "a ZIP archive but no XLSX workbook; unpack it and push the table inside",
+def _the_one(kind: str, sheets: list[Sheet], resource: Resource) -> Sheet:
+    """The only visible sheet with data, or the only one of them with this resource's columns."""
+    if not sheets:
+        name = kind.upper()
+        raise EmptyParcel(
+            f"{name} 文件中没有可见的、有数据的工作表（隐藏的不读取）",
+            f"the {name} file has no visible sheet with data (hidden ones are not read)",
         )
-    if damaged is not None:
-        raise _damaged()
-
-
-def _refuse_bomb(unpacked: int) -> None:
-    if unpacked > MOST_UNPACKED:
+    matching = [sheet for sheet in sheets if header.complete(resource, [sheet.row(at) for at in range(header.LOOKED_AT)])]
+    if len(sheets) == 1 or len(matching) == 1:
+        return (matching or sheets)[0]
+    several = matching or sheets
+    names = "、".join(f"“{header.shown(sheet.name, sheet.number)}”" for sheet in several)
+    if not matching:
         raise Unreadable(
-            f"XLSX 文件解压后有 {unpacked} 字节，超过 {MOST_UNPACKED} 字节；请改用 CSV",
-            f"the XLSX file unpacks to {unpacked} bytes, more than {MOST_UNPACKED}; use CSV instead",
+            f"有 {len(several)} 个可见的工作表有数据：{names}，其中没有一个含有全部必填列；请只保留要推送的一个",
+            f"{len(several)} visible sheets hold data: {names}, and none of them has all required columns; "
+            "keep the one to push",
         )
+    raise Unreadable(
+        f"有 {len(several)} 个可见的工作表都像要推送的表：{names}；请合并为一个，或删除、隐藏其余的",
+        f"{len(several)} visible sheets all look like the table to push: {names}; make one of them, or delete or hide the others",
+    )
 
 
-def _damaged() -> Unreadable:
-    return Unreadable("XLSX 文件已损坏（校验和不符），请重新导出", "the XLSX file is damaged (checksum); export it again")
+def _header_at(resource: Resource, sheet: Sheet, first_row: int) -> int:
+    if resource.header_row:
+        return max(0, resource.header_row - first_row)
+    return header.find(resource, [sheet.row(at) for at in range(header.LOOKED_AT)])
 
 
-def _first_visible(plain: BinaryIO) -> tuple[str, polars.DataFrame]:
-    try:
-        book = fastexcel.read_excel(f"/proc/self/fd/{plain.fileno()}")
-        for number in range(len(book.sheet_names)):
-            sheet = book.load_sheet(number, header_row=None, dtypes="string")
-            if sheet.visible == "visible":
-                return sheet.name, sheet.to_polars()
-    except fastexcel.FastExcelError:
-        raise Unreadable(
-            "XLSX 文件无法读取，请用电子表格软件打开并另存后重新推送",
-            "the XLSX file cannot be read; open it in a spreadsheet program, save it anew and push again",
-        ) from None
-    raise EmptyParcel("XLSX 文件中没有可见的工作表", "the XLSX file has no visible sheet")
+def _with_marks(sheet: Sheet, header_at: int, first_row: int, marks: Marks, wanted: set[int]) -> pa.Table:
+    """The data rows with a column `_mark`: why a row cannot be taken as it stands."""
+    rows = sheet.cells.slice(header_at + 1)
+    reasons: list[str | None] = [None] * (len(rows) if marks.found else 0)
+    filled = [number for number, cell in enumerate(sheet.row(0)) if cell]
+    shift = marks.first[1] - filled[0] if marks.first and filled else 0  # the reader leaves empty columns at the left out
+    for mark in marks.found:
+        place = mark.row - first_row - header_at - 1
+        if 0 <= place < len(reasons) and mark.column - shift in wanted and reasons[place] is None:
+            reasons[place] = mark.reason
+    column = pa.array(reasons, pa.string()) if marks.found else pa.nulls(len(rows), pa.string())
+    return rows.append_column("_mark", column)
 
 
 def _trim(titles: list[str]) -> list[str]:
@@ -106,18 +168,15 @@ def _trim(titles: list[str]) -> list[str]:
 
 
 def _rows(resource: Resource, shape: Shape, width: int) -> str:
-    names = [f'"{name}"' for name in _names(width)]
+    names = [f"x{number}" for number in range(width)]
     seen = ", ".join(f"{_as_seen(name)} AS c{number}" for number, name in enumerate(names[: shape.width]))
     beyond = " OR ".join(f"{name} IS NOT NULL" for name in names[shape.width :]) or "false"
-    broken = f"CASE WHEN {beyond} THEN '列数过多，应为 {shape.width} 列 / more than {shape.width} columns' END"
+    wide = literal(f"列数过多，应为 {shape.width} 列 / more than {shape.width} columns")
+    broken = f"CASE WHEN {beyond} THEN {wide} ELSE _mark END"
     return (
-        f"SELECT {select_items(resource, shape.matched)}, _broken FROM "
-        f"(SELECT {seen}, {broken} AS _broken FROM _sheet WHERE coalesce({', '.join(names)}) IS NOT NULL)"
+        f"SELECT {select_items(resource, shape.matched)}, _broken FROM (SELECT {seen}, {broken} AS _broken "
+        f"FROM _sheet AS t({', '.join([*names, '_mark'])}) WHERE coalesce({', '.join(names)}) IS NOT NULL)"
     )
-
-
-def _names(width: int) -> list[str]:
-    return [f"__UNNAMED__{number}" for number in range(width)]
 
 
 def _as_seen(name: str) -> str:

@@ -1,0 +1,112 @@
+"""What spreadsheets and copying do to values: the sentence that says which it was, and how to save it correctly.
+
+Invariant: these are SQL over the text as cleaned; they explain and never mend, and never raise. What is wrong with a
+value is decided by the rules (`rules.py`); here is only why it came about, but for characters that were lost.
+"""
+
+from collections.abc import Sequence
+
+from exchange.catalogue.model import DataType, Item
+from exchange.catalogue.sql import literal, sql_type
+
+_HAN = r"[\x{3400}-\x{9fff}\x{20000}-\x{3ffff}]"
+_PRIVATE = r"[\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"
+_BLANK_INSIDE = rf"{_HAN}[ \x{{3000}}\x{{a0}}]+{_HAN}"
+_LOST = "\ufffd"
+
+
+def wrong_type(item: Item, text: str) -> str | None:
+    """SQL of the sentence for a text that is not of its item's type."""
+    match item.type:
+        case DataType.DATE | DataType.TIMESTAMP:
+            return _wrong_date(item, text)
+        case DataType.BOOLEAN:
+            return literal("应为 是 或 否（也可写 1/0、Y/N、TRUE/FALSE、√/×） / yes or no expected")
+        case _:
+            return _wrong_number(item, text)
+
+
+def absent_key() -> str:
+    """SQL of the sentence for a row without its key."""
+    return literal(
+        "主键为空；如原表有合并单元格，只有第一格有值，请取消合并并逐行填写 / "
+        "the key is empty; of merged cells only the first has a value: unmerge them and fill in every row"
+    )
+
+
+def lost_digits(text: str, otherwise: str) -> str:
+    """SQL of the sentence for a number of eighteen places that a spreadsheet kept as a number."""
+    advice = literal(
+        "像是表格软件把号码存成了数字，第 15 位以后已丢失；请把整列设为文本格式后重新填写，不要从这份文件改 / "
+        "a spreadsheet seems to have kept it as a number and lost all after the 15th digit; make the column text, fill it in again"
+    )
+    scientific = rf"regexp_full_match({text}, '[0-9](\.[0-9]+)?[Ee]\+?[0-9]+')"
+    return f"CASE WHEN {scientific} OR regexp_full_match({text}, '[0-9]{{15}}000') THEN {advice} ELSE {otherwise} END"
+
+
+def no_code(item: Item, text: str, table: Sequence[str]) -> str | None:
+    """SQL of the sentence for what is no code: perhaps only its leading zeros are lost."""
+    widths = {len(code) for code in table}
+    padded = [code for code in table if code.startswith("0")]
+    if len(widths) != 1 or not padded:
+        return None
+    whole = f"lpad({text}, {widths.pop()}, '0')"
+    listed = ", ".join(literal(code) for code in padded)
+    otherwise = literal(f"未通过规则「{item.title}是代码表 {item.code_table} 中的代码」")
+    lost = "'开头的 0 丢失，应为 ' || {0} || '；请把整列设为文本格式 / lost its leading zero, ' || {0} || ' was meant; make the column text'"
+    return f"CASE WHEN length({text}) < length({whole}) AND {whole} IN ({listed}) THEN {lost.format(whole)} ELSE {otherwise} END"
+
+
+def nothing_lost(item: Item, text: str) -> str:
+    """SQL: no character was replaced by the mark of a lost one; in a name a question mark is such a mark."""
+    if item.mask == "name":
+        return f"NOT (contains({text}, '{_LOST}') OR contains({text}, '?') OR contains({text}, '？'))"
+    return f"NOT contains({text}, '{_LOST}')"
+
+
+def lost_character() -> str:
+    """SQL of the sentence for it."""
+    return literal(
+        "有字在导出时丢失，变成了问号或 �：多半是生僻字不在 GBK 之内；请以 GB18030 或 UTF-8 重新导出 / "
+        "a character was lost on export and became a question mark or �: it lies outside GBK; export as GB18030 or UTF-8"
+    )
+
+
+def ordinary_name(text: str) -> str:
+    """SQL: a name as people write it. Looked at closely only when it has a blank or is no ASCII."""
+    return f"NOT (regexp_matches({text}, '{_BLANK_INSIDE}') OR regexp_matches({text}, '{_PRIVATE}'))"
+
+
+def odd_name(text: str) -> str:
+    """SQL of the sentence for it."""
+    blank = literal("姓名字间有空格，查询时会对不上；请去掉 / a blank inside the name, so look-ups miss it; remove it")
+    private = literal(
+        "含自造字（私用区），别的系统显示不出；请改用国标字 / "
+        "holds a character of one system's own (private use); others cannot show it: use the standard one"
+    )
+    return f"CASE WHEN regexp_matches({text}, '{_PRIVATE}') THEN {private} ELSE {blank} END"
+
+
+def _plain(item: Item) -> str:
+    return literal(f"未通过规则「{item.title}应为 {item.type} 型（{sql_type(item)}）」")
+
+
+def _wrong_date(item: Item, text: str) -> str:
+    day = f"strftime(DATE '1899-12-30' + TRY_CAST(split_part({text}, '.', 1) AS INTEGER), '%Y-%m-%d')"
+    return (
+        f"CASE WHEN regexp_full_match({text}, '[1-9][0-9]{{4}}(\\.[0-9]+)?') "
+        f"THEN '是表格软件的日期序列号，对应 ' || {day} || '；请把整列设为日期格式 / "
+        f"a spreadsheet''s serial number for ' || {day} || '; format the column as dates' "
+        f"WHEN regexp_full_match({text}, '[0-9]{{4}}[-/.年][0-9]{{1,2}}[-/.月][0-9]{{3,4}}:[0-9]{{2}}(:[0-9]{{2}})?') "
+        "THEN '日期与时间之间缺少空格，应写成 2022-08-10 18:10 / the blank between date and time is missing' "
+        f"ELSE {_plain(item)} END"
+    )
+
+
+def _wrong_number(item: Item, text: str) -> str:
+    return (
+        f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9][0-9,]*(\\.[0-9]+)?[^-+0-9.,eE].*') "
+        "THEN '数字后带有单位，请只填数字，单位写在列名里（换算后再填，如 3万 写 30000） / "
+        "a unit stands behind the number: give the bare number, converted, and name the unit in the header' "
+        f"ELSE {_plain(item)} END"
+    )
