@@ -7,14 +7,13 @@ computed, from the same bytes and by the same reading that landing uses.
 import secrets
 from pathlib import Path
 
-from sqlalchemy import func, select
-
 from exchange.catalogue.model import Resource
 from exchange.house import House
 from exchange.intake import tables
-from exchange.intake.parcel import Declaration, parse_digest
+from exchange.intake.form import form_of
+from exchange.intake.order import next_batch
+from exchange.intake.parcel import Declaration, Mode, parse_digest
 from exchange.progress import Progress, silent
-from exchange.registry.models import Push
 from exchange.seal import new_digest
 
 _PIECE = 1 << 20
@@ -25,12 +24,13 @@ def declare(
     resource: Resource,
     file: Path,
     *,
+    mode: Mode = "full",
     batch: int | None = None,
     rows: int | None = None,
     digest: str | None = None,
     progress: Progress = silent,
 ) -> Declaration:
-    """A full declaration of a file; `digest` reads `sm3=<hex>` or `sha256=<hex>`.
+    """The whole declaration of a file; `digest` reads `sm3=<hex>` or `sha256=<hex>`.
 
     Raises:
         ParcelRefused: the digest's form, or whatever landing would refuse the file for.
@@ -39,8 +39,8 @@ def declare(
     return Declaration(
         resource_id=resource.id,
         batch=_next_batch(house, resource.id) if batch is None else batch,
-        mode="full",
-        rows=_count(house, resource, file, progress) if rows is None else rows,
+        mode=mode,
+        rows=_count(house, form_of(resource, mode), file, progress) if rows is None else rows,
         algorithm=algorithm,
         digest=expected,
         filename=file.name,
@@ -69,4 +69,4 @@ def _count(house: House, resource: Resource, file: Path, progress: Progress) -> 
 
 def _next_batch(house: House, resource_id: str) -> int:
     with house.registry.session() as session:
-        return (session.scalar(select(func.max(Push.batch)).where(Push.resource_id == resource_id)) or 0) + 1
+        return next_batch(session, resource_id)
