@@ -77,6 +77,25 @@ def admit(house: House, push_id: str, progress: Progress = silent) -> PoolCommit
     return found
 
 
+def admit_in_turn(house: House, push_id: str) -> list[PoolCommitView]:
+    """What a push leads to once it is judged: its own version, if it was accepted and its turn has come, and those of the
+    pushes that waited for it; nothing where it waits itself.
+
+    Raises:
+        NotFound: no such push. Unavailable: the lake failed; what was pooled before stays.
+    """
+    with house.registry.session() as session:
+        push = _push(session, push_id)
+    if push.state not in ("accepted", "pooled"):
+        return admit_waiting(house, push.resource_id)
+    first = admit(house, push_id)
+    return (
+        []
+        if first is None
+        else [view for view in reversed(versions(house, push.resource_id)) if view.snapshot >= first.snapshot]
+    )
+
+
 def admit_waiting(house: House, resource_id: str) -> list[PoolCommitView]:
     """Pool every accepted push of a resource whose turn it is, in order: after a gap closed, or a push before was rejected.
 

@@ -19,11 +19,10 @@ def process(house: House, push_id: str, progress: Progress = silent) -> VerdictV
         NotFound: no such push.
     """
     verdict = gate.check(house, push_id, progress)
-    if verdict.decision == "accepted":
-        pool.admit(house, push_id, progress)
-    else:
-        pool.admit_waiting(house, verdict.resource_id)  # those that waited for this one's end
-    if pool.latest(house, verdict.resource_id) is not None:
+    progress("pool", 0, 1)
+    pooled = pool.admit_in_turn(house, push_id)
+    progress("pool", 1, 1)
+    if pooled:
         index.swap(house, f"pool:{verdict.resource_id}", progress)
     return verdict
 
