@@ -95,18 +95,18 @@ def check() -> str:
 
 
 def pool(push_id: str) -> str:
-    """The accepted push becomes the pool's next version, and what is served."""
+    """The accepted push becomes the pool's next version, and what is served; with it those that waited for it."""
     from exchange.intake import pushes
     from pools import index
-    from pools.pool import admit
+    from pools.pool import admit_in_turn
 
     with opened() as house:
         receipt = pushes.get(house, push_id)
-        if receipt.state not in ("accepted", "pooled"):
+        commits = admit_in_turn(house, push_id)
+        if not commits:
             raise AirflowSkipException(f"{push_id} 未入池 / not pooled: {receipt.state}")
-        commit = admit(house, push_id)
         version = index.swap(house, f"pool:{receipt.resource_id}")
-    log.info("%s: %d rows pooled, serving %s", push_id, commit.rows, version)
+    log.info("%s: %d version(s) pooled, %d rows, serving %s", push_id, len(commits), commits[-1].rows, version)
     return push_id
 
 

@@ -18,6 +18,7 @@ class Tag(StrEnum):
     PARCEL_REFUSED = "intake:parcel:refuse"
     PUSH_DECIDED = "gate:push:decide"
     PUSH_POOLED = "pool:push:commit"
+    PUSH_WITHDRAWN = "pool:push:withdraw"
     PUSH_SUPERSEDED = "pool:push:supersede"
     BASE_BUILT = "base:build:commit"
     INDEX_SWAPPED = "index:target:swap"

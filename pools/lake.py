@@ -148,7 +148,9 @@ def by_author(connection: DuckDBPyConnection, author: str) -> list[Commit]:
 
 
 @contextmanager
-def replacing(connection: DuckDBPyConnection, table: str, columns: dict[str, str], bucketed_by: str) -> Iterator[str]:
+def replacing(
+    connection: DuckDBPyConnection, table: str, columns: dict[str, str], bucketed_by: str | None = None
+) -> Iterator[str]:
     """Inside a transaction: a new, empty table to fill, which takes the name `table` at the end of the block.
 
     The old version stays readable inside the transaction (a DELETE would hide it even from `AT (VERSION …)`), and a
@@ -157,7 +159,8 @@ def replacing(connection: DuckDBPyConnection, table: str, columns: dict[str, str
     draft, kept = f"lake.{quoted(table + '__next')}", f"lake.{quoted(table)}"
     listed = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
     connection.execute(f"CREATE TABLE {draft} ({listed})")
-    connection.execute(f"ALTER TABLE {draft} SET PARTITIONED BY (bucket({FILES}, {quoted(bucketed_by)}))")
+    if bucketed_by is not None:
+        connection.execute(f"ALTER TABLE {draft} SET PARTITIONED BY (bucket({FILES}, {quoted(bucketed_by)}))")
     yield draft
     connection.execute(f"DROP TABLE IF EXISTS {kept}")
     connection.execute(f"ALTER TABLE {draft} RENAME TO {quoted(table)}")

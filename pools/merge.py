@@ -220,8 +220,8 @@ def _worth_building(definition: BaseDefinition, inputs: Inputs, last: BaseBuild 
         return False
     if last is None or last.base_version != definition.version:
         return True
-    return {name: facts["push"] for name, facts in inputs.items()} != {
-        name: facts["push"] for name, facts in last.inputs.items()
+    return {name: facts["snapshot"] for name, facts in inputs.items()} != {
+        name: facts["snapshot"] for name, facts in last.inputs.items()
     }
 
 

@@ -94,7 +94,7 @@ def _pool_shape(house: House, session: Session, name: str, version: str | None) 
         .order_by(PoolCommit.snapshot.desc())
         .limit(1)
     )
-    found = session.execute(query if version is None else query.where(PoolCommit.push_id == version)).first()
+    found = session.execute(query if version is None else query.where(PoolCommit.receipt == version)).first()
     if found is None:
         return None
     commit, push, provider = found
@@ -106,7 +106,7 @@ def _pool_shape(house: House, session: Session, name: str, version: str | None) 
         relation = _newest_rows(relation, resource)
     return Shape(
         target=f"pool:{name}",
-        version=push.id,
+        version=commit.receipt,
         relation=relation,
         rows=commit.rows,
         key=keys.sql(resource.key),

@@ -1,8 +1,12 @@
 """The way of a push and of a base, without a scheduler: the same functions the clock calls, in the same order."""
 
+from exchange import catalogue
+from exchange.callers import Caller
 from exchange.house import House
+from exchange.intake import pushes
 from exchange.progress import Progress, silent
 from pools import index, merge, pool
+from pools import withdraw as withdrawing
 from pools.merge import BuildView
 from quality import gate
 from quality.verdict import VerdictView
@@ -15,10 +19,29 @@ def process(house: House, push_id: str, progress: Progress = silent) -> VerdictV
         NotFound: no such push.
     """
     verdict = gate.check(house, push_id, progress)
-    if verdict.decision == "accepted":
-        commit = pool.admit(house, push_id, progress)
-        index.swap(house, f"pool:{commit.resource_id}", progress)
+    progress("pool", 0, 1)
+    pooled = pool.admit_in_turn(house, push_id)
+    progress("pool", 1, 1)
+    if pooled:
+        index.swap(house, f"pool:{verdict.resource_id}", progress)
     return verdict
+
+
+def withdraw(house: House, caller: Caller, push_id: str, progress: Progress = silent) -> str:
+    """Take a push back, and serve what stood before, in the pool and in every base made of it; the push's new state.
+
+    Raises:
+        NotFound, AccessRefused, WrongState, Unavailable: as `pools.withdraw.withdraw`.
+    """
+    state = withdrawing.withdraw(house, caller, push_id)
+    resource_id = pushes.get(house, push_id).resource_id
+    pool.admit_waiting(house, resource_id)
+    if pool.latest(house, resource_id) is not None:
+        index.swap(house, f"pool:{resource_id}", progress)
+        for base in catalogue.current(house).bases:
+            if any(source.resource == resource_id for source in base.key_sources):
+                rebuild(house, base.id, progress)
+    return state
 
 
 def rebuild(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:

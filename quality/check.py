@@ -17,6 +17,7 @@ from exchange.catalogue.sql import literal, quoted
 from exchange.engine import STAGING_KEY
 from exchange.house import House
 from exchange.intake import tables
+from exchange.intake.form import DELETE, OPERATION, has_operations
 from exchange.progress import Progress, silent
 from quality.normalise import changed, cleaned, finished, text_of, typed
 from quality.rules import UNIQUE, WORD, Rule, bit, fails, fails_any
@@ -95,11 +96,16 @@ def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:
     kept = " + ".join(f"{changed(o, n)}::INTEGER" for _, _, o, n in both)
     names = ", ".join(quoted(item.name) for item in items)
     return f"""
-SELECT _row, {names}, hash({names}) AS _hash, _changed, {", ".join(_words(rules))}
+SELECT _row, {names}, {row_hash(resource)} AS _hash, _changed, {", ".join(_words(resource, rules))}
 FROM (SELECT _row, _broken, {values}, {kept} AS _changed
 FROM (SELECT _row, _broken, {finishing}
 FROM (SELECT _row, _broken, {cleaning}
 FROM {source})))"""
+
+
+def row_hash(resource: Resource) -> str:
+    """SQL: the hash of a row's items. What is to be done with the row is not part of it."""
+    return f"hash({', '.join(quoted(item.name) for item in resource.items if item.name != OPERATION)})"
 
 
 def count(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> Counts:
@@ -132,16 +138,23 @@ def _value(item: Item) -> str:
     return value if text_of(item) == quoted(item.name) else f"{value}, {text} AS {text_of(item)}"
 
 
-def _words(rules: Sequence[Rule]) -> list[str]:
+def _words(resource: Resource, rules: Sequence[Rule]) -> list[str]:
     words = []
     for start in range(0, len(rules), WORD):
         bits = [
-            f"(coalesce(NOT ({rule.predicate}), false)::UBIGINT << {index})"
+            f"(coalesce(NOT ({rule.predicate}){_where_it_applies(resource, rule)}, false)::UBIGINT << {index})"
             for index, rule in enumerate(rules[start : start + WORD])
             if rule.id != UNIQUE
         ]
         words.append(f"{' | '.join(bits) or '0::UBIGINT'} AS _fails_{start // WORD}")
     return words
+
+
+def _where_it_applies(resource: Resource, rule: Rule) -> str:
+    """A row that only says which key went is not asked for anything but its key."""
+    if not has_operations(resource) or set(rule.items) <= {*resource.key, OPERATION}:
+        return ""
+    return f" AND {quoted(OPERATION)} IS DISTINCT FROM {literal(DELETE)}"
 
 
 def _mark_duplicates(

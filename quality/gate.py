@@ -7,24 +7,29 @@ Verdict, push state and event are one transaction; whatever is killed before it 
 import shutil
 from dataclasses import asdict
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from exchange import catalogue
 from exchange.callers import Caller
+from exchange.catalogue.model import Resource
+from exchange.catalogue.sql import sql_type
 from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.events import Tag, record
 from exchange.house import House
 from exchange.intake import tables
 from exchange.progress import Progress, silent
-from exchange.registry.models import Push
+from exchange.registry.models import PoolCommit, Push
 from exchange.registry.models import Verdict as VerdictRow
 from quality import check as one_pass
 from quality import expectations, quarantine, rules, staging
 from quality.check import Counts
 from quality.expectations import Failures
 from quality.subject import Subject
+from quality.verdict import Reason, decide, needs_full, no_baseline, outdated, rule_count
 from quality.verdict import VerdictView as VerdictView
-from quality.verdict import decide, outdated, rule_count
+
+_MAY_COUNT = ("landed", "checking", "held", "accepted", "pooled")  # states of pushes that are, or may become, the pool
 
 
 def check(house: House, push_id: str, progress: Progress | None = None) -> VerdictView:
@@ -124,9 +129,9 @@ def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) 
         _one_at_a_time(session, subject.receipt.resource_id)
         push = session.get_one(Push, subject.receipt.id, with_for_update=True)
         decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
-        newer = _newer_accepted(session, push)
-        if newer is not None and decision != "rejected":
-            decision, reasons = "rejected", (outdated(push.batch, newer),)
+        pointless = _pointless(house, session, push)
+        if pointless is not None and decision != "rejected":
+            decision, reasons = "rejected", (pointless,)
         row = VerdictRow(
             push_id=push.id,
             decision=decision,
@@ -150,13 +155,24 @@ def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) 
 
 
 def _last_accepted(session: Session, push: Push) -> int | None:
-    return session.scalar(
-        select(VerdictRow.accepted_rows)
+    """How many rows the resource had when it was last accepted: what its pool holds, or the full push that is to replace it."""
+    other = Push.resource_id == push.resource_id, Push.id != push.id
+    pooled = session.execute(
+        select(Push.batch, PoolCommit.rows)
+        .join(Push, Push.id == PoolCommit.push_id)
+        .where(*other)
+        .order_by(PoolCommit.snapshot.desc())
+        .limit(1)
+    ).first()
+    accepted = session.execute(
+        select(Push.batch, VerdictRow.accepted_rows)
         .join(Push, Push.id == VerdictRow.push_id)
-        .where(Push.resource_id == push.resource_id, VerdictRow.decision == "accepted", Push.id != push.id)
+        .where(*other, VerdictRow.decision == "accepted", Push.state == "accepted", Push.mode == "full")
         .order_by(Push.batch.desc())
         .limit(1)
-    )
+    ).first()
+    newest = max((found for found in (pooled, accepted) if found is not None), key=lambda found: found[0], default=None)
+    return None if newest is None else int(newest[1])
 
 
 def _one_at_a_time(session: Session, resource_id: str) -> None:
@@ -164,11 +180,37 @@ def _one_at_a_time(session: Session, resource_id: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"deciding:{resource_id}", 0))))
 
 
+def _pointless(house: House, session: Session, push: Push) -> Reason | None:
+    """Why a push could not be pooled, however good its rows are."""
+    newer = _newer_accepted(session, push)
+    if newer is not None:
+        return outdated(push.batch, newer)
+    if push.mode == "full":
+        return None
+    below = session.scalars(
+        select(Push).where(Push.resource_id == push.resource_id, Push.batch < push.batch, Push.state.in_(_MAY_COUNT))
+    ).all()
+    if not any(earlier.mode == "full" or earlier.state == "pooled" for earlier in below):
+        return no_baseline(push.mode)
+    base = max(below, key=lambda earlier: earlier.batch)
+    before = catalogue.resource_at(house, base.resource_id, base.resource_version)
+    now = catalogue.resource_at(house, push.resource_id, push.resource_version)
+    return None if _fits(before, now) else needs_full(before.version, now.version)
+
+
+def _fits(before: Resource, now: Resource) -> bool:
+    """Whether rows of both versions may stand side by side: the same key, and no item of another type."""
+    kinds = {item.name: sql_type(item) for item in before.items}
+    return before.key == now.key and all(kinds.get(item.name, sql_type(item)) == sql_type(item) for item in now.items)
+
+
 def _newer_accepted(session: Session, push: Push) -> int | None:
     """What the pool would not take must not be accepted: it would stay accepted for ever."""
     return session.scalar(
         select(func.max(Push.batch)).where(
-            Push.resource_id == push.resource_id, Push.state.in_(("accepted", "pooled")), Push.batch > push.batch
+            Push.resource_id == push.resource_id,
+            Push.batch > push.batch,
+            or_(Push.state == "pooled", and_(Push.state == "accepted", Push.mode == "full")),
         )
     )
 

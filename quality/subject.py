@@ -10,13 +10,14 @@ from exchange import catalogue
 from exchange.catalogue.model import Resource
 from exchange.house import House
 from exchange.intake import pushes
+from exchange.intake.form import form_of
 from exchange.intake.pushes import CHINA, Receipt
 from quality.rules import Rule, compile_rules
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One push before the gate."""
+    """One push before the gate. `resource`: as a parcel of its mode has it."""
 
     receipt: Receipt
     resource: Resource
@@ -31,6 +32,6 @@ class Subject:
         """
         if isinstance(receipt, str):
             receipt = pushes.get(house, receipt)
-        resource = catalogue.resource_at(house, receipt.resource_id, receipt.resource_version)
+        resource = form_of(catalogue.resource_at(house, receipt.resource_id, receipt.resource_version), receipt.mode)
         came = receipt.received_at.astimezone(CHINA)
         return cls(receipt, resource, compile_rules(resource, came.date(), came))

@@ -139,6 +139,25 @@ def outdated(batch: int, newest: int) -> Reason:
     )
 
 
+def no_baseline(mode: str) -> Reason:
+    """Why changes to nothing can't be pooled."""
+    return Reason(
+        "no-baseline",
+        f"该资源还没有全量数据，{mode} 方式无从更新；请先推送一次全量（full）",
+        f"the resource has no full data yet that a push in mode {mode} could change; push it in full first",
+    )
+
+
+def needs_full(before: int, now: int) -> Reason:
+    """Why changes by another catalogue version can't be pooled."""
+    return Reason(
+        "needs-full",
+        f"目录从第 {before} 版到第 {now} 版改变了主键或数据类型，池中的旧行与新行不能并存；请先按第 {now} 版推送一次全量（full）",
+        f"between versions {before} and {now} of the catalogue entry the key or a type changed, so old and new rows can't stand "
+        f"side by side; push once in full by version {now} first",
+    )
+
+
 def _blocked(rule: Rule, rows: int) -> Reason:
     return Reason(
         "block-rule",

@@ -1,9 +1,9 @@
-"""推送: push, pushes, report, process, confirm, row-errors."""
+"""推送: push, pushes, report, process, confirm, withdraw, row-errors."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,12 +26,17 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
     app.command()(process)
     app.command()(confirm)
+    app.command()(withdraw)
     app.command("row-errors")(row_errors)
 
 
 def push(
     resource: Annotated[str, typer.Argument(help="资源 / resource id")],
     file: Annotated[Path, typer.Argument(help="CSV 或 XLSX / a file", exists=True, dir_okay=False)],
+    mode: Annotated[
+        Literal["full", "incremental", "deletions"],
+        typer.Option(help="全量、增量（带操作列 U/D）、删除清单 / full, incremental (with an _op column), deletions"),
+    ] = "full",
     batch: Annotated[int | None, typer.Option(help="批次号，默认上一批加一 / default: last + 1")] = None,
     rows: Annotated[
         int | None, typer.Option(help="数据行数（不含表头），默认代为计算 / data rows; default: counted here")
@@ -50,7 +55,7 @@ def push(
         entry = catalogue.resource(house, resource)
         caller = operator(entry.department)
         with progress(as_json) as watch:
-            declaration = declare(house, entry, file, batch=batch, rows=rows, digest=digest, progress=watch)
+            declaration = declare(house, entry, file, mode=mode, batch=batch, rows=rows, digest=digest, progress=watch)
         if not yes and not as_json and err.is_terminal:
             _confirm(declaration)
         receipt = landing.land_file(house, caller, declaration, file, door="cli")
@@ -175,6 +180,15 @@ def confirm(push_id: PushId, as_json: Json = False) -> None:
 
     with mistakes_explained(as_json), opened() as house:
         show(gate.confirm(house, operator(pushes.get(house, push_id).department), push_id).as_dict(), as_json)
+
+
+def withdraw(push_id: PushId, as_json: Json = False) -> None:
+    """撤回推送，恢复上一版本 / withdraw a push: what stood before stands again, in the pool and in every base made of it"""
+    from pools import way
+
+    with mistakes_explained(as_json), opened() as house, progress(as_json) as watch:
+        state = way.withdraw(house, operator(pushes.get(house, push_id).department), push_id, watch)
+    show({"push": push_id, "state": state}, as_json)
 
 
 def row_errors(

@@ -29,7 +29,7 @@ DOOR = "http"
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _HEADERS = (
     ("X-Batch", "批次号，1 起，同号即同一份数据 / batch number", True),
-    ("X-Mode", "full（全量）", False),
+    ("X-Mode", "full（全量，默认）、incremental（增量）、deletions（删除清单）/ full by default", False),
     ("X-Rows", "数据行数，不含列名行 / data rows without the header", True),
     ("X-Digest", "sm3=<hex> 或 sha256=<hex>，按发送的字节计算 / of the bytes as sent", True),
     ("X-Filename", "文件名，百分号编码 UTF-8 / percent-encoded file name", False),

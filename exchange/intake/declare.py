@@ -9,14 +9,12 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
-from sqlalchemy import func, select
-
 from exchange.catalogue.model import Resource
 from exchange.house import House
-from exchange.intake import tables
-from exchange.intake.parcel import Declaration, parse_digest
+from exchange.intake import order, tables
+from exchange.intake.form import form_of
+from exchange.intake.parcel import Declaration, Mode, parse_digest
 from exchange.progress import Progress, silent
-from exchange.registry.models import Push
 from exchange.seal import new_digest
 
 _PIECE = 1 << 20
@@ -27,19 +25,20 @@ def declare(
     resource: Resource,
     file: Path,
     *,
+    mode: Mode = "full",
     batch: int | None = None,
     rows: int | None = None,
     digest: str | None = None,
     progress: Progress = silent,
 ) -> Declaration:
-    """A full declaration of a file; `digest` reads `sm3=<hex>` or `sha256=<hex>`.
+    """The whole declaration of a file; `digest` reads `sm3=<hex>` or `sha256=<hex>`.
 
     Raises:
         ParcelRefused: the digest's form, or whatever landing would refuse the file for.
     """
     with file.open("rb") as plain:
         return declare_open(
-            house, resource, plain, filename=file.name, batch=batch, rows=rows, digest=digest, progress=progress
+            house, resource, plain, filename=file.name, mode=mode, batch=batch, rows=rows, digest=digest, progress=progress
         )
 
 
@@ -49,6 +48,7 @@ def declare_open(
     plain: BinaryIO,
     *,
     filename: str | None = None,
+    mode: Mode = "full",
     batch: int | None = None,
     rows: int | None = None,
     digest: str | None = None,
@@ -63,8 +63,8 @@ def declare_open(
     return Declaration(
         resource_id=resource.id,
         batch=next_batch(house, resource.id) if batch is None else batch,
-        mode="full",
-        rows=_count(house, resource, plain, progress) if rows is None else rows,
+        mode=mode,
+        rows=_count(house, form_of(resource, mode), plain, progress) if rows is None else rows,
         algorithm=algorithm,
         digest=expected,
         filename=filename,
@@ -74,7 +74,7 @@ def declare_open(
 def next_batch(house: House, resource_id: str) -> int:
     """The number after the newest batch of a resource."""
     with house.registry.session() as session:
-        return (session.scalar(select(func.max(Push.batch)).where(Push.resource_id == resource_id)) or 0) + 1
+        return order.next_batch(session, resource_id)
 
 
 def _digest_of(plain: BinaryIO, progress: Progress) -> str:

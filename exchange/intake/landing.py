@@ -2,8 +2,8 @@
 
 Invariant: a parcel is landed when, and only when, its row in `push` is committed; its sealed file is in place before.
 Whatever was refused, or killed at any step, leaves no row, and no file that the next landing of that resource does
-not remove (`leftovers`). The same batch with the same bytes always gives the same receipt. Batches of a resource land in
-rising order.
+not remove (`leftovers`). The same batch with the same bytes always gives the same receipt. A batch that could never count
+any more does not land (`order`).
 
 The order is: checks before the body -> bytes in (digested, sealed, and in plain into a nameless file that dies with
 the process) -> digest, header, rows -> sealed file in place -> one transaction: push row and event.
@@ -33,7 +33,6 @@ from exchange.callers import Caller
 from exchange.catalogue.model import Resource
 from exchange.errors import (
     AccessRefused,
-    BatchOutdated,
     BatchReused,
     CountMismatch,
     DigestMismatch,
@@ -48,7 +47,9 @@ from exchange.errors import (
 from exchange.events import Tag, record
 from exchange.house import House
 from exchange.intake import leftovers, tables
+from exchange.intake.form import form_of
 from exchange.intake.formats.format import Shape
+from exchange.intake.order import refuse_outdated
 from exchange.intake.parcel import Declaration
 from exchange.intake.places import PURPOSE, landed_file, part_file, rows_file
 from exchange.intake.pushes import CHINA, Receipt
@@ -179,7 +180,7 @@ class Landing:
 
     def _judge(self, plain: BinaryIO) -> tuple[Shape, int]:
         target = rows_file(self._house.settings, self._id)
-        shape, rows = tables.write(self._house, plain, self._resource, target)
+        shape, rows = tables.write(self._house, plain, form_of(self._resource, self._declaration.mode), target)
         if rows == 0:
             raise EmptyParcel("文件只有列名，没有数据行", "the file has a header and no data rows")
         if rows != self._declaration.rows:
@@ -197,7 +198,7 @@ class Landing:
         with self._house.registry.session() as session:
             _one_at_a_time(session, self._resource.id)
             if _of_batch(session, declaration) is None:
-                _refuse_outdated(session, declaration)
+                refuse_outdated(session, declaration)
             push = session.scalars(
                 insert(Push)
                 .values(
@@ -248,7 +249,7 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
         with house.registry.session() as session:
             existing = _of_batch(session, declaration)
             if existing is None:
-                _refuse_outdated(session, declaration)
+                refuse_outdated(session, declaration)
         if existing is not None:
             if existing.algorithm == declaration.algorithm:
                 landing.existing = _same_parcel(existing, declaration)
@@ -321,20 +322,6 @@ def _reused(declaration: Declaration) -> BatchReused:
         f"批次号 {declaration.batch} 已用于另一份数据；内容有变请使用新的批次号",
         f"batch {declaration.batch} already stands for other bytes; changed content needs a new batch number",
         batch=declaration.batch,
-    )
-
-
-def _refuse_outdated(session: Session, declaration: Declaration) -> None:
-    newest = session.scalar(select(func.max(Push.batch)).where(Push.resource_id == declaration.resource_id))
-    if newest is None or newest <= declaration.batch:
-        return
-    raise BatchOutdated(
-        f"批次号 {declaration.batch} 早于该资源已收到的最新批次 {newest}，旧批次不能再入库；"
-        f"如这份数据才是最新的，请用大于 {newest} 的批次号推送",
-        f"batch {declaration.batch} is older than {newest}, the newest one landed of this resource, and can't be pooled any "
-        f"more; if these are the newest data, push them under a batch number above {newest}",
-        batch=declaration.batch,
-        newest=newest,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from exchange.errors import ParcelRefused, UnsafeName
 from exchange.seal import ALGORITHMS, Algorithm
 
-Mode = Literal["full"]
+Mode = Literal["full", "incremental", "deletions"]
 MODES: tuple[str, ...] = get_args(Mode)
 DIGEST_DIGITS = 64  # SM3 (GB/T 32905) and SHA-256 are both 256 bits
 MAX_BATCH = 2**63 - 1
@@ -24,6 +24,7 @@ class Declaration:
 
     Args:
         batch: the provider's own number of this delivery, 1 or more; the same number never stands for other bytes.
+        mode: what the file holds (`exchange/intake/form.py`).
         rows: data rows, the header not counted.
         digest: of the bytes as sent, hex.
         filename: what the provider calls the file; kept nowhere, refused when it tries to be a path.
@@ -50,7 +51,10 @@ class Declaration:
         if not 0 <= self.rows <= MAX_BATCH:
             raise ParcelRefused(f"行数不能为 {self.rows}", f"the row count cannot be {self.rows}")
         if self.mode not in MODES:
-            raise ParcelRefused("目前只支持 full（全量）方式", "the only mode so far is `full`")
+            raise ParcelRefused(
+                f"推送方式应为 {'、'.join(MODES)} 之一（全量、增量、删除清单）",
+                f"the mode must be one of {', '.join(MODES)}",
+            )
         if self.algorithm not in ALGORITHMS:
             known = "、".join(ALGORITHMS)
             raise ParcelRefused(

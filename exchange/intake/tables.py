@@ -20,6 +20,7 @@ from exchange.catalogue.model import Resource
 from exchange.errors import WrongState
 from exchange.house import House
 from exchange.intake import pushes
+from exchange.intake.form import form_of
 from exchange.intake.formats import Limits, Shape, write_table
 from exchange.intake.formats.format import rows_of
 from exchange.intake.places import PURPOSE, landed_file, rows_file
@@ -29,9 +30,9 @@ from exchange.intake.places import PURPOSE, landed_file, rows_file
 def open_table(house: House, connection: DuckDBPyConnection, push_id: str) -> Iterator[str]:  # noqa: ARG001
     """A relation (for use after FROM, in any of the house's connections) of a landed push's rows.
 
-    Columns: `_row` BIGINT from 1; one VARCHAR per item of the resource's version in the receipt, by item name, NULL
-    where the cell is empty or the file has no such column; `_broken` VARCHAR, NULL for a row with as many cells as
-    the header.
+    Columns: `_row` BIGINT from 1; one VARCHAR per item of the parcel's form (`form_of` the resource's version in the
+    receipt), by item name, NULL where the cell is empty or the file has no such column; `_broken` VARCHAR, NULL for a row
+    with as many cells as the header.
 
     Raises:
         NotFound: no such push. WrongState: its landed bytes have been aged out.
@@ -88,4 +89,5 @@ def _make_again(house: House, push_id: str, target: Path) -> None:
             plain.write(piece)
         plain.flush()
         push = pushes.get(house, push_id)
-        write(house, plain, catalogue.resource_at(house, push.resource_id, push.resource_version), target)
+        resource = catalogue.resource_at(house, push.resource_id, push.resource_version)
+        write(house, plain, form_of(resource, push.mode), target)

@@ -135,6 +135,7 @@ class Push(Base):
     """A push and its receipt. Rows are never removed; `state` moves forward only.
 
     landed -> checking -> accepted | rejected | held;  held -> accepted;  accepted -> pooled | superseded
+    landed | accepted | held | pooled -> withdrawn
     """
 
     __tablename__ = "push"
@@ -183,13 +184,20 @@ class Verdict(Base):
 
 
 class PoolCommit(Base):
-    """An accepted push became this lake snapshot of its pool."""
+    """A version of a pool: this lake snapshot shows what `push_id` left. `receipt` names the lake commit: the push itself, or
+    `<push>.withdrawn` when the push in `withdraws` was taken back. The figures say what the version changed, in rows."""
 
     __tablename__ = "pool_commit"
-    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), primary_key=True)
+    receipt: Mapped[str] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), index=True)
     resource_id: Mapped[str] = mapped_column(ForeignKey("resource.id"), index=True)
     snapshot: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
+    inserted: Mapped[int | None] = mapped_column(BigInteger)
+    changed: Mapped[int | None] = mapped_column(BigInteger)
+    deleted: Mapped[int | None] = mapped_column(BigInteger)
+    absent: Mapped[int | None] = mapped_column(BigInteger)  # keys to be deleted that were not there
+    withdraws: Mapped[str | None] = mapped_column(ForeignKey("push.id"))
     committed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from exchange.catalogue.model import BaseDefinition, DataType, Item, Resource, Share, ShareType
 from exchange.catalogue.sql import literal, quoted, sql_type
 from exchange.house import House
+from exchange.intake.form import form_of
 from exchange.registry import models
 from pools import pool
+from quality.check import row_hash
 
 # Generated, not real: only their shape matters here.
 DEPARTMENT_CODES = {
@@ -65,7 +67,7 @@ def entered(house: House, *entries: Resource | BaseDefinition) -> None:
             )
 
 
-def accepted(house: House, entry: Resource, batch: int, rows: int = 0, state: str = "accepted") -> str:
+def accepted(house: House, entry: Resource, batch: int, rows: int = 0, state: str = "accepted", mode: str = "full") -> str:
     """The receipt of a push the gate has accepted."""
     push_id = f"P261122-{entry.id}-{batch}"
     with house.registry.session() as session:
@@ -77,7 +79,7 @@ def accepted(house: House, entry: Resource, batch: int, rows: int = 0, state: st
                 department_code=entry.department,
                 door="test",
                 batch=batch,
-                mode="full",
+                mode=mode,
                 rows=rows,
                 bytes=0,
                 algorithm="sm3",
@@ -99,14 +101,13 @@ def relation(entry: Resource, rows: list[dict[str, Any]]) -> str:
         f"CAST({quoted(wanted.name)} AS {sql_type(wanted)}) AS {quoted(wanted.name)}" for wanted in entry.items
     )
     source = f"(VALUES {values}) t({', '.join(map(quoted, named))})" if rows else _nothing(named)
-    hashed = ", ".join(quoted(wanted.name) for wanted in entry.items)
-    return f"(SELECT _row::BIGINT AS _row, {items}, hash(ROW({hashed})) AS _hash FROM {source})"
+    return f"(SELECT *, {row_hash(entry)} AS _hash FROM (SELECT _row::BIGINT AS _row, {items} FROM {source}))"
 
 
-def pooled(house: House, entry: Resource, batch: int, rows: list[dict[str, Any]]) -> str:
+def pooled(house: House, entry: Resource, batch: int, rows: list[dict[str, Any]], mode: str = "full") -> str:
     """Push rows and pool them; the receipt."""
-    push_id = accepted(house, entry, batch, len(rows))
-    pool.commit_relation(house, push_id, relation(entry, rows))
+    push_id = accepted(house, entry, batch, len(rows), mode=mode)
+    pool.commit_relation(house, push_id, relation(form_of(entry, mode), rows))
     return push_id
 
 

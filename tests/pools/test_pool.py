@@ -30,7 +30,8 @@ def test_an_accepted_push_is_the_pool(house: House) -> None:
     with house.registry.session() as session:
         assert session.get_one(Push, push).state == "pooled"
         commit = session.get_one(PoolCommit, push)
-        facts = {"resource": "police", "batch": 1, "rows": 2, "snapshot": commit.snapshot}
+        figures = {"inserted": 2, "changed": 0, "deleted": 0, "absent": 0}
+        facts = {"resource": "police", "batch": 1, "rows": 2, "snapshot": commit.snapshot} | figures
         assert session.scalars(select(Event.facts).where(Event.tag == "pool:push:commit")).all() == [facts]
     with lake.opened(house) as connection:
         assert lake.snapshot_of(connection, push) == commit.snapshot

@@ -14,7 +14,7 @@ from exchange.callers import Caller
 from exchange.catalogue.model import Level
 from exchange.house import House
 from exchange.intake.landing import land_file
-from exchange.intake.parcel import Declaration
+from exchange.intake.parcel import Declaration, Mode
 from quality import gate, quarantine
 from quality.verdict import VerdictView
 from tests import make
@@ -48,28 +48,39 @@ def land(
     *,
     caller: Caller = POLICE,
     batch: int = 1,
+    mode: Mode = "full",
 ) -> str:
     """Land rows as CSV; the push id."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return land_bytes(house, resource_id, text.getvalue().encode(), len(rows), caller=caller, batch=batch)
+    return land_bytes(house, resource_id, text.getvalue().encode(), len(rows), caller=caller, batch=batch, mode=mode)
 
 
 def land_bytes(
-    house: House, resource_id: str, content: bytes, rows: int, *, caller: Caller, batch: int = 1, name: str | None = None
+    house: House,
+    resource_id: str,
+    content: bytes,
+    rows: int,
+    *,
+    caller: Caller,
+    batch: int = 1,
+    mode: Mode = "full",
+    name: str | None = None,
 ) -> str:
     """Land bytes; the push id."""
-    declaration = Declaration(resource_id, batch, "full", rows, "sha256", hashlib.sha256(content).hexdigest(), name)
+    declaration = Declaration(resource_id, batch, mode, rows, "sha256", hashlib.sha256(content).hexdigest(), name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "parcel"
         path.write_bytes(content)
         return land_file(house, caller, declaration, path, "test").id
 
 
-def judge(house: House, resource_id: str, drawn: str, *, caller: Caller = POLICE, batch: int = 1) -> VerdictView:
+def judge(
+    house: House, resource_id: str, drawn: str, *, caller: Caller = POLICE, batch: int = 1, mode: Mode = "full"
+) -> VerdictView:
     """Land a drawn table (cells between |, the first line the header) and judge it."""
     lines = [[cell.strip(" ") for cell in line.split("|")] for line in drawn.strip().splitlines()]
-    return gate.check(house, land(house, resource_id, lines[0], lines[1:], caller=caller, batch=batch))
+    return gate.check(house, land(house, resource_id, lines[0], lines[1:], caller=caller, batch=batch, mode=mode))
 
 
 def failed(verdict: VerdictView, *levels: Level) -> dict[str, int]:

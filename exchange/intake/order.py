@@ -1,0 +1,58 @@
+"""The order of a resource's batches: which may still land, and which must wait for another.
+
+Invariant: a full push waits for nobody and makes everything older pointless; any other builds on the batch before it, so it
+waits until that one is settled. Nothing here changes anything.
+"""
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from exchange.errors import BatchOutdated
+from exchange.intake.parcel import Declaration
+from exchange.registry.models import PoolCommit, Push
+
+SETTLED = ("pooled", "rejected", "superseded", "withdrawn")  # nothing more will come of them
+
+
+def refuse_outdated(session: Session, declaration: Declaration) -> None:
+    """Refuse a batch that could never count any more.
+
+    Raises:
+        BatchOutdated: a newer one has been pooled, or a newer full push has landed; names the batch expected.
+    """
+    newest = _newest(session, declaration.resource_id, or_(Push.mode == "full", Push.state == "pooled"))
+    if newest is None or newest <= declaration.batch:
+        return
+    raise BatchOutdated(
+        f"批次号 {declaration.batch} 早于该资源已收到的最新批次 {newest}，旧批次不能再入库；下一批应为第 {newest + 1} 批，"
+        f"如这份数据才是最新的，请用 {newest + 1} 或更大的批次号推送",
+        f"batch {declaration.batch} is older than {newest}, the newest one landed of this resource, and can't be pooled any "
+        f"more; the batch expected next is {newest + 1}: if these are the newest data, push them under that number or a "
+        "higher one",
+        batch=declaration.batch,
+        newest=newest,
+        expected=newest + 1,
+    )
+
+
+def waits_for(session: Session, push: Push) -> int | None:
+    """The batch that must be settled before this push can be pooled; None when it need not wait."""
+    if push.mode == "full":
+        return None
+    if session.scalar(select(PoolCommit.push_id).where(PoolCommit.resource_id == push.resource_id).limit(1)) is None:
+        return push.batch - 1  # there is nothing yet that it could change
+    before = session.scalar(select(Push).where(Push.resource_id == push.resource_id, Push.batch == push.batch - 1))
+    if before is not None and before.state in SETTLED:
+        return None
+    settled = _newest(session, push.resource_id, Push.state.in_(SETTLED), below=push.batch)
+    return push.batch - 1 if settled is None else settled + 1
+
+
+def next_batch(session: Session, resource_id: str) -> int:
+    """The number of the next push."""
+    return (_newest(session, resource_id) or 0) + 1
+
+
+def _newest(session: Session, resource_id: str, *which: ColumnElement[bool], below: int | None = None) -> int | None:
+    query = select(func.max(Push.batch)).where(Push.resource_id == resource_id, *which)
+    return session.scalar(query if below is None else query.where(Push.batch < below))
