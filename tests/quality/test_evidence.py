@@ -262,4 +262,4 @@ def test_data_docs_are_one_page_that_leads_nowhere_else(house: House) -> None:
         assert [one for one in addresses.found if one != "data:," and one.removeprefix("#") not in addresses.ids] == []
         assert {"data:,", "#section-1", "#section-2"} < set(addresses.found)
         assert ("url(" in text, "@import" in text, "//" in text) == (False, False, False)
-        assert "公民身份号码不重复 / id_number is unique（key.unique@1，quarantine，GB/T 36344 0304）" in text
+        assert "公民身份号码不重复 / id_number is unique（key.unique@2，quarantine，GB/T 36344 0304）" in text

@@ -33,6 +33,10 @@ PLACE = make.resource(
     ["code"],
     quarantine_threshold=0.5,
 )
+EMPTY_KEY = (
+    "主键为空；如原表有合并单元格，只有第一格有值，请取消合并并逐行填写 / "
+    "the key is empty; of merged cells only the first has a value: unmerge them and fill in every row"
+)
 HEADER = ["编号", "名称", "房间数", "面积", "建成日期", "是否开放", "更新时间"]
 
 
@@ -81,13 +85,13 @@ def test_every_kind_of_failure_has_its_rule_and_its_line(house: House) -> None:
     )
     assert (verdict.decision, verdict.accepted_rows, verdict.quarantined_rows) == ("accepted", 1, 7)
     assert kit.row_errors(house, verdict.push_id) == [
-        ["2", "编号", "code.required", "未通过规则「编号必填」", ""],
+        ["2", "编号", "code.required", EMPTY_KEY, ""],
         ["3", "名称", "name.length", "长度是 11 个字符，上限 10", "一二三四五六七八九十一"],
         ["4", "房间数", "rooms.type", "未通过规则「房间数应为 I 型（BIGINT）」", "3.5"],
         ["5", "房间数", "rooms.length", "未通过规则「房间数不超过 3 位数字」", "1000"],
         ["6", "面积", "area.type", "未通过规则「面积应为 N 型（DECIMAL(6,2)）」", "1.234"],
         ["7", "建成日期", "built.type", "未通过规则「建成日期应为 D 型（DATE）」", "2022-02-30"],
-        ["8", "是否开放", "open.type", "未通过规则「是否开放应为 L 型（BOOLEAN）」", "也许"],
+        ["8", "是否开放", "open.type", "应为 是 或 否（也可写 1/0、Y/N、TRUE/FALSE、√/×） / yes or no expected", "也许"],
         ["8", "更新时间", "changed_at.type", "未通过规则「更新时间应为 T 型（TIMESTAMP）」", "昨天"],
     ]
 
@@ -304,7 +308,7 @@ def test_the_verdict_names_rules_versions_and_indicators_and_unknown_columns(hou
     assert verdict.unknown_columns == ("备注",)
     assert verdict.as_dict()["rules"][1] == {
         "id": "code.required",
-        "version": 1,
+        "version": 2,
         "level": "quarantine",
         "indicator": "0201",
         "title": "编号必填",

@@ -9,6 +9,10 @@ from quality import gate
 from tests import make
 from tests.quality import kit
 
+EMPTY_KEY = (
+    "主键为空；如原表有合并单元格，只有第一格有值，请取消合并并逐行填写 / "
+    "the key is empty; of merged cells only the first has a value: unmerge them and fill in every row"
+)
 PLACE = make.resource(
     "place",
     make.POLICE,
@@ -60,7 +64,7 @@ def test_rows_that_delete_are_asked_for_their_key_alone(house: House) -> None:
     )
     assert kit.row_errors(house, verdict.push_id) == [
         ["2", "名称", "name.required", "未通过规则「名称必填」", ""],
-        ["4", "编号", "code.required", "未通过规则「编号必填」", ""],
+        ["4", "编号", "code.required", EMPTY_KEY, ""],
         ["5", "操作", "_op.code", "未通过规则「操作是代码表 _op 中的代码」", "X"],
     ]
     way.process(house, verdict.push_id)
