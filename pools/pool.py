@@ -29,7 +29,7 @@ OWN_COLUMNS = lake.BUCKET_COLUMN | {"_row": "BIGINT", "_batch": "BIGINT", "_push
 
 # A small difference is deleted and inserted; a large one, or the sixteenth small one, writes the pool anew, so that look-ups
 # never read many little files. Measured at 1 M rows: docs/adr/0006-difference.md.
-SMALL = 0.10
+SMALL = 0.30
 MOST_SMALL = 16
 
 
