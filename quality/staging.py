@@ -40,5 +40,8 @@ def drop(house: House, push_id: str) -> None:
 
     Both can be made again while the landed bytes are kept.
     """
-    check.staged_file(house, push_id).unlink(missing_ok=True)
+    staged = check.staged_file(house, push_id)
+    staged.unlink(missing_ok=True)
+    for draft in staged.parent.glob(f".{staged.name}.*"):  # of a run that was killed while it made the rows again
+        draft.unlink(missing_ok=True)
     tables.drop(house, push_id)

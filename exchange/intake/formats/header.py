@@ -98,9 +98,9 @@ def _refuse_missing(resource: Resource, columns: dict[str, int], width: int, row
     )
 
 
-def shown(cell: str, number: int) -> str:
-    """A column's name as a receipt may repeat it, else its place."""
+def shown(cell: str, number: int, kind: str = "列") -> str:
+    """The name of a column (or sheet) as a receipt may repeat it, else its place."""
     text = " ".join(cell.split())
     if not text or len(text) > _SHOWN or _DIGITS.search(text):  # a number or a sentence is no column name
-        return f"第 {number + 1} 列"
+        return f"第 {number + 1} {kind}"
     return text

@@ -94,8 +94,8 @@ def _write(
         row = first_row + at
         if not titles:
             raise EmptyParcel(
-                f"工作表“{header.shown(sheet.name, 0)}”的第 {row} 行是空的：这一行应为列名",
-                f"row {row} of sheet “{header.shown(sheet.name, 0)}” is empty: it must hold the column names",
+                f"工作表“{header.shown(sheet.name, sheet.number, '张工作表')}”的第 {row} 行是空的：这一行应为列名",
+                f"row {row} of sheet “{header.shown(sheet.name, sheet.number, '张工作表')}” is empty: it must hold the column names",
             )
         match = header.match(resource, titles, row)
         declared = ["header_row"] if resource.header_row else None
@@ -104,7 +104,7 @@ def _write(
             len(titles),
             match.columns,
             match.unknown,
-            sheet=sheet.name,
+            sheet=header.shown(sheet.name, sheet.number, "张工作表"),
             header_row=row if declared or row > 1 else None,
             declared=declared,
         )
