@@ -29,7 +29,7 @@ MODES: dict[str, Mode] = {mode.name: mode for mode in (Query(),)}
 MOST_KEYS = 100
 MOST_FIELDS = 300  # a base has a few dozen; each is copied into the evidence of every key
 LONGEST_KEY = 128
-_VERSION = re.compile(r"[PB][0-9]{6}-[0-9a-f]{10}")
+_VERSION = re.compile(r"[PB][0-9]{6}-[0-9a-f]{10}(\.withdrawn)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEIJING = timezone(timedelta(hours=8))
 

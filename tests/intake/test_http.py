@@ -68,7 +68,7 @@ def test_a_body_of_unknown_length_in_small_pieces(door: Door) -> None:
         ({"x_rows": "3"}, 422, "count-mismatch", "声明 3 行，实际收到 2 行"),
         ({"x_digest": None}, 422, "parcel-refused", "摘要应写成 sm3="),
         ({"x_digest": "sha256=" + "0" * 64}, 422, "digest-mismatch", "sha256 摘要不符"),
-        ({"x_mode": "incremental"}, 422, "parcel-refused", "目前只支持 full"),
+        ({"x_mode": "delta"}, 422, "parcel-refused", "推送方式应为 full、incremental、deletions 之一"),
         ({"x_filename": "..%2F..%2Fetc%2Fpasswd"}, 422, "unsafe-name", "文件名不能是路径"),
         ({"x_filename": "%ff%fe"}, 422, "unsafe-name", "百分号编码"),
     ],

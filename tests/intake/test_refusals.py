@@ -261,10 +261,10 @@ def test_a_batch_older_than_the_newest_landed(house: House, tmp_path: Path) -> N
         house,
         lambda: landing.begin(house, POLICE, declare(TWO.encode(), 2, batch=5), length=None, door="test"),
         BatchOutdated,
-        "批次号 5 早于该资源已收到的最新批次 7，旧批次不能再入库；如这份数据才是最新的，请用大于 7 的批次号推送",
+        "批次号 5 早于该资源已收到的最新批次 7，旧批次不能再入库；下一批应为第 8 批，如这份数据才是最新的，请用 8 或更大的批次号推送",
         "batch 5 is older than 7, the newest one landed of this resource",
     )
-    assert error.facts == {"batch": 5, "newest": 7}
+    assert error.facts == {"batch": 5, "newest": 7, "expected": 8}
     assert land(house, tmp_path, TWO, rows=2, batch=3) == first, "what was landed keeps its receipt whatever its age"
 
 
@@ -400,7 +400,7 @@ def test_an_ordinary_file_name() -> None:
         ({"batch": 0}, "批次号应为 1 或更大的整数，收到 0"),
         ({"batch": 2**63}, "批次号应为 1 或更大的整数"),
         ({"rows": -1}, "行数不能为 -1"),
-        ({"mode": "incremental"}, "目前只支持 full"),
+        ({"mode": "delta"}, "推送方式应为 full、incremental、deletions 之一"),
         ({"algorithm": "md5"}, "摘要算法应为 sm3、sha256 之一"),
         ({"digest": "00"}, "摘要应为 64 位十六进制数字，收到 2 个字符"),
         ({"digest": "z" * 64}, "摘要应为 64 位十六进制数字"),

@@ -54,7 +54,7 @@ def confirmed(house: House, push: str) -> tuple[object, ...]:
     return verdict, *rest
 
 
-def test_at_every_third_line_of_the_gate_and_every_line_of_a_confirmation(house: House) -> None:
+def test_at_every_sixth_line_of_the_gate_and_every_line_of_a_confirmation(house: House) -> None:
     """A whole push and one so much smaller that it is held, by turns, until each is judged and confirmed without a death."""
     make.small_city(house)
     wanted = []
@@ -69,7 +69,7 @@ def test_at_every_third_line_of_the_gate_and_every_line_of_a_confirmation(house:
         for batch in count(3):
             small = batch % 2 == 0
             push = land(house, batch, 60 if small else 100)
-            death = other.dies("check", push, every=3)
+            death = other.dies("check", push, every=6)
             gate.check(house, push)
             assert outcome(house, push) == wanted[small], death
             alive = alive + 1 if death is None else 0
@@ -78,6 +78,6 @@ def test_at_every_third_line_of_the_gate_and_every_line_of_a_confirmation(house:
                 assert confirmed(house, push) == wanted_then, death
                 if death is None and alive >= 2:
                     break
-    for step, least in (("check", 30), ("confirm", 10)):
+    for step, least in (("check", 15), ("confirm", 10)):
         deaths = other.deaths[step]
         assert len(set(deaths)) == len(deaths) > least, f"the steps of {step} are no longer seen"
