@@ -98,7 +98,7 @@ def test_the_only_visible_sheet_that_has_the_columns_is_read(house: House, tmp_p
 
 
 def test_a_sheet_named_like_a_person_s_number_is_told_by_its_place(house: House, tmp_path: Path) -> None:
-    receipt = land(house, tmp_path, boxes.xlsx(**{"张三11010119491231002X": [NAMES, ["P1", "甲"]]}), 1)
+    receipt = land(house, tmp_path, boxes.xlsx(张三11010119491231002X=[NAMES, ["P1", "甲"]]), 1)
     assert receipt.shape["sheet"] == "第 1 张工作表"
 
 

@@ -240,7 +240,7 @@ def test_inside_every_commit(city: House) -> None:
         SWAP_BASE: [(control, "serving_index"), (control, "event")],
     }
     with dying(city) as other:
-        for batch in range(4, 3):
+        for batch in range(4, 8):
             push = accepted(city, batch)
             for stage in stages:
                 if places[stage]:
@@ -256,7 +256,7 @@ def test_at_any_moment_again_and_again(city: House) -> None:
     stages = (PROCESS, REBUILD)
     wanted = undisturbed(city, stages, land)
     with dying(city) as other:
-        for batch in range(4, 3):
+        for batch in range(4, 8):
             push = land(city, batch)
             for stage in stages:
                 for _ in range(4):
