@@ -58,8 +58,17 @@ class ReferenceBase:
     builds: int = 0
 
     def push(self, resource: str, batch: int, rows: list[dict[str, Value]]) -> None:
-        """A full push: what the pool held before is gone from it."""
-        self.pools[resource] = [PoolRow(batch, number, items) for number, items in enumerate(rows, 1)]
+        """A full push: what it does not repeat is gone from the pool; what it repeats stays as it was, batch and row."""
+        names = [item.name for item in self.resources[resource].items]
+        left = sorted(self.pools.get(resource, []), key=lambda row: (row.batch, row.row))
+        pool = []
+        for number, said in enumerate(rows, 1):
+            items = {name: said.get(name) for name in names}
+            same = next((row for row in left if row.items == items), None)
+            if same is not None:
+                left.remove(same)
+            pool.append(same or PoolRow(batch, number, items))
+        self.pools[resource] = pool
         self.pushes.setdefault(resource, []).append(self.pools[resource])
         self.batches.setdefault(resource, []).append(batch)
 

@@ -78,3 +78,15 @@ def test_each_field_comes_from_the_newest_row_that_has_it(city: City) -> None:
         1   | 张叁 | health    | 13800000002 | health      |          |               |
         """
     )
+
+
+def test_what_was_said_anew_wins_over_what_is_only_repeated(city: City) -> None:
+    """A repeated row stays as it was, so the order it is repeated in decides nothing."""
+    city.push("police", drawn("id | name | mobile\n 1 | | "))
+    city.push("health", drawn("person | full_name\n 1 | 甲\n 1 | 乙"))
+    city.push("health", drawn("person | full_name\n 1 | 乙\n 1 | 甲"))
+    city.build()
+    assert names(city) == ["乙"]
+    city.push("health", drawn("person | full_name\n 1 | 丙\n 1 | 乙\n 1 | 甲"))
+    city.build()
+    assert names(city) == ["丙"]
