@@ -14,6 +14,7 @@ from exchange.catalogue.model import DataType, Item
 from exchange.catalogue.sql import quoted
 from exchange.errors import RequestInvalid
 
+# every blank that was seen in real files: ASCII, no-break, en to hair, zero-width, line and paragraph, ideographic, BOM
 BLANKS = " \t\n\r\v\f\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u2028\u2029\u202f\u3000\ufeff"
 _NARROW = {0xFF01 + place: 0x21 + place for place in range(94)}
 _ASCII_UPPER = {ord("a") + place: ord("A") + place for place in range(26)}

@@ -11,10 +11,11 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
-from exchange import catalogue
+from exchange import catalogue, keys
 from exchange.catalogue.model import BaseDefinition, BaseField
 from exchange.errors import NotFound
 from exchange.house import House
+from exchange.keys import KeyItem
 from exchange.registry.models import BaseBuild
 from pools import lake, merge, pool, survivorship
 from pools.pool import PoolCommitView
@@ -73,6 +74,8 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
         NotFound: no such base, build, key or field. The key is not repeated in the message.
     """
     newest = _newest(house, base_id)
+    definition = catalogue.base_at(house, base_id, newest.base_version)
+    key = keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), key)
     with lake.opened(house) as connection:
         row = _golden(house, connection, newest, key)
         seen = _build_of(house, base_id, row["_build"])

@@ -31,6 +31,7 @@ OWN_COLUMNS = lake.BUCKET_COLUMN | {"_row": "BIGINT", "_batch": "BIGINT", "_push
 # never read many little files. Measured at 1 M rows: docs/adr/0006-difference.md.
 SMALL = 0.30
 MOST_SMALL = 16
+_FIGURES = ("inserted", "changed", "deleted", "absent")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class PoolCommitView:
 
 
 def admit(house: House, push_id: str, progress: Progress = silent) -> PoolCommitView | None:
-    """Make an accepted push the newest version of its pool, and then those that waited for it. Running it again gives the
-    same answer; None: the push waits for an earlier batch.
+    """Make an accepted push the newest version of its pool. Running it again gives the same answer; None: the push waits
+    for an earlier batch.
 
     Raises:
         NotFound: no such push.
@@ -73,7 +74,6 @@ def admit(house: House, push_id: str, progress: Progress = silent) -> PoolCommit
         found = commit_relation(house, push_id, staging.accepted_sql(house, push_id))
     staging.drop(house, push_id)
     progress("pool", 1, 1)
-    admit_waiting(house, found.resource_id)
     return found
 
 
@@ -89,11 +89,7 @@ def admit_in_turn(house: House, push_id: str) -> list[PoolCommitView]:
     if push.state not in ("accepted", "pooled"):
         return admit_waiting(house, push.resource_id)
     first = admit(house, push_id)
-    return (
-        []
-        if first is None
-        else [view for view in reversed(versions(house, push.resource_id)) if view.snapshot >= first.snapshot]
-    )
+    return [] if first is None else [first, *admit_waiting(house, push.resource_id)]
 
 
 def admit_waiting(house: House, resource_id: str) -> list[PoolCommitView]:
@@ -139,7 +135,7 @@ def commit_relation(house: House, push_id: str, relation: str) -> PoolCommitView
             before = newest(session, push.resource_id)
             done = lake.commit(
                 house,
-                author=f"pool:{resource.id}",
+                author=author(resource.id),
                 receipt=push_id,
                 work=lambda connection: _Commit(house, connection, resource, push, before).run(relation),
             )
@@ -194,6 +190,11 @@ def change_table(resource_id: str) -> str:
     return f"pool_{resource_id}_change"
 
 
+def author(resource_id: str) -> str:
+    """Who commits to a pool, in the lake's own words."""
+    return f"pool:{resource_id}"
+
+
 def bucket_item(resource: Resource) -> str:
     """The item a pool's files are split by: its identifier, by which bases and look-ups ask, else its first key item."""
     identifiers = [item.name for item in resource.items if item.identifier and item.name in resource.key]
@@ -238,8 +239,10 @@ class _Commit:
         same = self.previous is not None and _columns(self.previous) == _columns(self.resource)
         if not same or figures.touched + figures.inserted > SMALL * self.before.rows:
             return 0
-        last = lake.find(self.connection, self.before.receipt)
-        return (int(last.facts.get("small", 0)) + 1) % MOST_SMALL if last else 0
+        last = lake.by_author(self.connection, author(self.resource.id))[-1]
+        if last.receipt != self.before.receipt:  # committed, killed and never written down: the table is not what counts
+            return 0
+        return (int(last.facts.get("small", 0)) + 1) % MOST_SMALL
 
     def _apply(self, fresh: str) -> None:
         target = f"lake.{quoted(table(self.resource.id))}"
@@ -310,7 +313,6 @@ def record_version(
     session: Session, push: Push, done: lake.Commit, *, receipt: str, withdraws: str | None = None
 ) -> PoolCommit:
     """Write a committed version down. `push`: the one whose rows it holds."""
-    figures = {name: done.facts.get(name) for name in ("inserted", "changed", "deleted", "absent")}
     commit = PoolCommit(
         receipt=receipt,
         push_id=push.id,
@@ -318,7 +320,7 @@ def record_version(
         snapshot=done.snapshot,
         rows=done.facts["rows"],
         withdraws=withdraws,
-        **figures,
+        **{name: done.facts.get(name) for name in _FIGURES},
     )
     session.add(commit)
     session.flush()
@@ -340,7 +342,6 @@ def _record(session: Session, push: Push, done: lake.Commit) -> PoolCommit:
     commit = record_version(session, push, done, receipt=push.id)
     push.state = "pooled"
     _supersede(session, push)
-    figures = {name: done.facts.get(name) for name in ("inserted", "changed", "deleted", "absent")}
     events.record(
         session,
         events.Tag.PUSH_POOLED,
@@ -350,7 +351,7 @@ def _record(session: Session, push: Push, done: lake.Commit) -> PoolCommit:
         batch=push.batch,
         rows=commit.rows,
         snapshot=commit.snapshot,
-        **figures,
+        **{name: getattr(commit, name) for name in _FIGURES},
     )
     return commit
 
@@ -477,7 +478,7 @@ def _version(house: House, resource_id: str, push_id: str | None) -> PoolCommitV
 
 
 def _view(commit: PoolCommit, push: Push) -> PoolCommitView:
-    own = ("receipt", "push_id", "snapshot", "rows", "inserted", "changed", "deleted", "absent", "committed_at")
+    own = ("receipt", "push_id", "snapshot", "rows", *_FIGURES, "committed_at")
     return PoolCommitView(
         resource_id=push.resource_id,
         resource_version=push.resource_version,

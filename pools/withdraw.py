@@ -98,7 +98,7 @@ def _restore(house: House, session: Session, push: Push) -> None:
     receipt = f"{push.id}.withdrawn"
     done = lake.commit(
         house,
-        author=f"pool:{push.resource_id}",
+        author=pool.author(push.resource_id),
         receipt=receipt,
         work=lambda connection: _write(connection, resource, had, now.snapshot, kept),
     )

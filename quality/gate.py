@@ -36,7 +36,7 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
     """Judge a landed push: one pass, Great Expectations over its bits, a verdict. A push that has one keeps it.
 
     Raises:
-        NotFound: no such push. WrongState: its landed bytes have been aged out.
+        NotFound: no such push. WrongState: it was withdrawn, or its landed bytes have been aged out.
     """
     subject = Subject.of(house, push_id)
     with house.registry.session() as alone:
@@ -101,7 +101,13 @@ def _begin(house: House, push_id: str) -> VerdictView | None:
     with house.registry.session() as session:
         if session.get(VerdictRow, push_id) is not None:
             return _view(session, push_id)
-        session.get_one(Push, push_id).state = "checking"
+        push = session.get_one(Push, push_id, with_for_update=True)
+        if push.state == "withdrawn":
+            raise WrongState(
+                f"推送 {push_id} 已被推送部门撤回，不再质检",
+                f"push {push_id} was withdrawn by its department and is not judged",
+            )
+        push.state = "checking"
         return None
 
 

@@ -7,10 +7,9 @@ people read (names, addresses) only loses the blanks at its ends. A value that b
 
 from exchange.catalogue.model import DataType, Item
 from exchange.catalogue.sql import quoted, sql_type
+from exchange.keys import BLANKS
 from quality.identifiers import RESIDENT_FORM, USCC_FORM, upgrade_resident_number
 
-# every blank that was seen in real files: ASCII, no-break, en to hair, zero-width, line and paragraph, ideographic, BOM
-_BLANKS = " \t\n\r\v\f\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u2028\u2029\u202f\u3000\ufeff"
 _BLANK_CLASS = r"[ \t\n\r\v\f\x{a0}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{3000}\x{feff}]"
 _WIDE = "".join(chr(0xFF01 + i) for i in range(94))
 _NARROW = "".join(chr(0x21 + i) for i in range(94)).replace("'", "''")
@@ -106,7 +105,7 @@ def _something(expr: str) -> str:
 
 
 def _trimmed(expr: str) -> str:
-    return f"trim({expr}, '{_BLANKS}')"
+    return f"trim({expr}, '{BLANKS}')"
 
 
 def _half(expr: str) -> str:

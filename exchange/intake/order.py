@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from exchange.errors import BatchOutdated
 from exchange.intake.parcel import Declaration
+from exchange.intake.pushes import DECIDED
 from exchange.registry.models import PoolCommit, Push
-
-SETTLED = ("pooled", "rejected", "superseded", "withdrawn")  # nothing more will come of them
 
 
 def refuse_outdated(session: Session, declaration: Declaration) -> None:
@@ -42,9 +41,9 @@ def waits_for(session: Session, push: Push) -> int | None:
     if session.scalar(select(PoolCommit.push_id).where(PoolCommit.resource_id == push.resource_id).limit(1)) is None:
         return push.batch - 1  # there is nothing yet that it could change
     before = session.scalar(select(Push).where(Push.resource_id == push.resource_id, Push.batch == push.batch - 1))
-    if before is not None and before.state in SETTLED:
+    if before is not None and before.state in DECIDED:
         return None
-    settled = _newest(session, push.resource_id, Push.state.in_(SETTLED), below=push.batch)
+    settled = _newest(session, push.resource_id, Push.state.in_(DECIDED), below=push.batch)
     return push.batch - 1 if settled is None else settled + 1
 
 

@@ -20,7 +20,7 @@ from exchange.intake.places import landed_file, rows_file
 from exchange.registry.models import Push
 
 CHINA = ZoneInfo("Asia/Shanghai")
-DECIDED = ("pooled", "rejected", "superseded", "withdrawn")  # nobody will ask for the bytes again, but people
+DECIDED = ("pooled", "rejected", "superseded", "withdrawn")  # nothing more comes of them; only people ask for the bytes
 _ID = re.compile(r"P\d{6}-[0-9a-f]{10}")
 
 

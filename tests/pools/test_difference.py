@@ -7,6 +7,7 @@ import pytest
 from exchange.catalogue.model import DataType, Resource
 from exchange.errors import WrongState
 from exchange.house import House
+from exchange.registry.models import PoolCommit, Push
 from pools import lake, pool
 from tests.drawn import Row, drawn
 from tests.pools.given import accepted, entered, item, pooled, relation, resource
@@ -139,6 +140,20 @@ def test_many_small_differences_in_a_row(house: House) -> None:
     for batch in range(1, 2 * pool.MOST_SMALL + 4):
         rows[batch]["name"] = f"乙{batch}"
         pooled(house, POLICE, batch, list(rows))
+    assert content(house, POLICE, "id, name") == rows
+
+
+def test_a_commit_that_was_never_written_down_is_not_built_upon(house: House) -> None:
+    """Killed before its record and then withdrawn: the table holds its rows, and the next small difference must not."""
+    entered(house, POLICE)
+    rows = [{"id": f"{n:03}", "name": "甲"} for n in range(50)]
+    pooled(house, POLICE, 1, list(rows))
+    lost = pooled(house, POLICE, 2, [row | {"name": "错"} if n == 7 else row for n, row in enumerate(rows)])
+    with house.registry.session() as session:
+        session.delete(session.get_one(PoolCommit, lost))
+        session.get_one(Push, lost).state = "withdrawn"
+    rows[3] = {"id": "003", "name": "乙"}
+    pooled(house, POLICE, 3, list(rows))
     assert content(house, POLICE, "id, name") == rows
 
 

@@ -87,6 +87,12 @@ def test_a_value_that_came_back_counts_from_when_it_was_first_said(city: House) 
     assert name_.source == said("police", "name", "公安局", "张三", 3, since=1)
 
 
+def test_the_key_is_read_however_it_is_typed(city: House) -> None:
+    pooled(city, POLICE, 1, [{"id": "11010119491231002X", "name": "张三"}])
+    merge.build(city, "people")
+    assert explain(city, "people", " １１０１０１ 19491231002x ").key == "11010119491231002X"
+
+
 def test_a_source_that_agrees_is_shown_and_does_not_differ(city: House) -> None:
     pooled(city, POLICE, 1, [{"id": "1", "name": "张三"}])
     pooled(city, CIVIL, 1, [{"id": "1", "name": "张三"}])

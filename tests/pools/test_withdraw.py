@@ -97,6 +97,15 @@ def test_what_is_not_pooled_yet_never_will_be(house: House, state: str) -> None:
         pool.admit(house, push)
 
 
+def test_what_was_taken_back_before_it_was_judged_is_not_judged(house: House) -> None:
+    make.small_city(house)
+    push = kit.land(house, "police_household", ["公民身份号码", "姓名", "性别"], [[make.resident(1), "甲", "1"]])
+    withdraw(house, kit.POLICE, push)
+    with pytest.raises(WrongState, match=f"push {push} was withdrawn by its department and is not judged"):
+        way.process(house, push)
+    assert pool.versions(house, "police_household") == []
+
+
 def test_what_cannot_be_taken_back_says_why(house: House) -> None:
     entered(house, POLICE)
     older = pooled(house, POLICE, 1, [{"id": "1"}])

@@ -94,8 +94,8 @@ def _write(
         row = first_row + at
         if not titles:
             raise EmptyParcel(
-                f"工作表“{header.shown(sheet.name, sheet.number, '张工作表')}”的第 {row} 行是空的：这一行应为列名",
-                f"row {row} of sheet “{header.shown(sheet.name, sheet.number, '张工作表')}” is empty: it must hold the column names",
+                f"工作表“{_name(sheet)}”的第 {row} 行是空的：这一行应为列名",
+                f"row {row} of sheet “{_name(sheet)}” is empty: it must hold the column names",
             )
         match = header.match(resource, titles, row)
         declared = ["header_row"] if resource.header_row else None
@@ -104,7 +104,7 @@ def _write(
             len(titles),
             match.columns,
             match.unknown,
-            sheet=header.shown(sheet.name, sheet.number, "张工作表"),
+            sheet=_name(sheet),
             header_row=row if declared or row > 1 else None,
             declared=declared,
         )
@@ -128,7 +128,7 @@ def _the_one(kind: str, sheets: list[Sheet], resource: Resource) -> Sheet:
     if len(sheets) == 1 or len(matching) == 1:
         return (matching or sheets)[0]
     several = matching or sheets
-    names = "、".join(f"“{header.shown(sheet.name, sheet.number)}”" for sheet in several)
+    names = "、".join(f"“{_name(sheet)}”" for sheet in several)
     if not matching:
         raise Unreadable(
             f"有 {len(several)} 个可见的工作表有数据：{names}，其中没有一个含有全部必填列；请只保留要推送的一个",
@@ -139,6 +139,11 @@ def _the_one(kind: str, sheets: list[Sheet], resource: Resource) -> Sheet:
         f"有 {len(several)} 个可见的工作表都像要推送的表：{names}；请合并为一个，或删除、隐藏其余的",
         f"{len(several)} visible sheets all look like the table to push: {names}; make one of them, or delete or hide the others",
     )
+
+
+def _name(sheet: Sheet) -> str:
+    """As a receipt may repeat it: a sheet may be named like a person."""
+    return header.shown(sheet.name, sheet.number, "张工作表")
 
 
 def _header_at(resource: Resource, sheet: Sheet, first_row: int) -> int:
