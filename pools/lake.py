@@ -114,6 +114,7 @@ def _commit_once(house: House, author: str, receipt: str, work: Work) -> Commit:
         found = find(connection, receipt)
         if found is not None:
             return found
+        connection.execute("SET preserve_insertion_order = false")  # no table of the lake has an order of its own
         connection.execute("BEGIN")
         facts = work(connection)
         connection.execute(

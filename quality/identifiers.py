@@ -38,7 +38,9 @@ def resident_number_ok(expr: str, today: date) -> str:
     good = (
         f"{_one(_has_form(expr, RESIDENT_FORM))} * {_one(_birth_date_ok(expr, today))} * {_one(_resident_check_ok(expr))}"
     )
-    return f"({_one(f'{expr} IS NULL')} + coalesce({good}, 0) + {_one(_has_form(expr, FOREIGNER_OLD_FORM))} > 0)"
+    # one divided by nothing is NULL, so only what is not good is asked the rest
+    rest = f"{_one(f'{expr} IS NULL')} + {_one(_has_form(expr, FOREIGNER_OLD_FORM))}"
+    return f"(coalesce(1 // coalesce({good}, 0), {rest}) > 0)"
 
 
 def resident_number_fault(expr: str, today: date) -> str:

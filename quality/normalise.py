@@ -17,15 +17,32 @@ _NARROW = "".join(chr(0x21 + i) for i in range(94)).replace("'", "''")
 # what needs no work: most values, so the slow branch is hardly ever taken
 _PLAIN_NUMBER = r"[-+]?[0-9]+(\.[0-9]+)?"
 _PLAIN_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
-_PLAIN_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}|[0-9]{14}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
+_PLAIN_TIME = f"{_PLAIN_DATE}|[0-9]{{14}}"
+_AT_ONCE = {DataType.DATE: 10, DataType.TIMESTAMP: 19}  # characters; infinities and years before Christ have others
 _NUMBERS = (DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT)
 
 
-def cleaned(item: Item, expr: str, *, as_code: bool = False) -> str:
+def at_once(item: Item, expr: str) -> str | None:
+    """SQL of the value of a date or time that is written just as the engine writes it, else NULL; None for other items.
+
+    Nearly all are, and to read and write one takes a third of the time that its patterns take.
+    """
+    if item.type not in _AT_ONCE:
+        return None
+    width = _AT_ONCE[item.type]
+    value = f"TRY_CAST({expr} AS {item.type.name})"
+    return f"CASE WHEN strlen({expr}) = {width} AND {value}::VARCHAR = {expr} THEN {value} END"
+
+
+def cleaned(item: Item, expr: str, *, as_code: bool = False, value: str | None = None) -> str:
     """First step: SQL of an item's text without blanks, wide forms and local separators; NULL where nothing is left.
 
-    `as_code`: half width also for plain text, as a key needs it.
+    Args:
+        as_code: half width also for plain text, as a key needs it.
+        value: the column of `at_once`; what has one is as it should be.
     """
+    if value is not None:
+        return f"CASE WHEN {value} IS NOT NULL THEN {expr} ELSE {cleaned(item, expr)} END"
     if item.identifier is not None:
         plain = RESIDENT_FORM if item.identifier == "resident_number" else USCC_FORM
         return _unless(expr, plain, _identifier(expr))
@@ -61,8 +78,13 @@ def changed(original: str, normal: str) -> str:
     return f"(nullif({original}, '') IS DISTINCT FROM {normal})"
 
 
-def typed(item: Item, text: str) -> str:
-    """SQL of the value in the engine's type; NULL where the normalised text is not of that type or too large for it."""
+def typed(item: Item, text: str, value: str | None = None) -> str:
+    """SQL of the value in the engine's type; NULL where the normalised text is not of that type or too large for it.
+
+    `value`: the column of `at_once`; the rest is read by its patterns.
+    """
+    if value is not None:
+        return f"coalesce({value}, {typed(item, text)})"
     kind = sql_type(item)
     match item.type:
         case DataType.TEXT | DataType.MEMO:

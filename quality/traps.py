@@ -11,6 +11,7 @@ from exchange.catalogue.sql import literal, sql_type
 
 _HAN = r"[\x{3400}-\x{9fff}\x{20000}-\x{3ffff}]"
 _PRIVATE = r"[\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"
+_RARE = r"[ \x{3000}\x{a0}\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"  # what both of them need
 _BLANK_INSIDE = rf"{_HAN}[ \x{{3000}}\x{{a0}}]+{_HAN}"
 _LOST = "\ufffd"
 
@@ -73,8 +74,9 @@ def lost_character() -> str:
 
 
 def ordinary_name(text: str) -> str:
-    """SQL: a name as people write it. Looked at closely only when it has a blank or is no ASCII."""
-    return f"NOT (regexp_matches({text}, '{_BLANK_INSIDE}') OR regexp_matches({text}, '{_PRIVATE}'))"
+    """SQL: a name as people write it. Looked at closely only when it holds what one of the two patterns needs."""
+    rare = f"regexp_matches({text}, '{_RARE}')"
+    return f"CASE WHEN {rare} THEN NOT (regexp_matches({text}, '{_BLANK_INSIDE}') OR regexp_matches({text}, '{_PRIVATE}')) ELSE true END"
 
 
 def odd_name(text: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exchange.catalogue.model import DataType, Item
-from quality.normalise import changed, cleaned, finished, typed
+from quality.normalise import at_once, changed, cleaned, finished, typed
 from tests.quality.kit import column
 
 SPACE = "\u3000"
@@ -142,6 +142,36 @@ def test_values_as_typed_or_not_at_all(connection: DuckDBPyConnection, name: str
     one, table = TYPED[name]
     values = column(connection, f"CAST({typed(one, 'x')} AS VARCHAR)", kept(connection, one, list(table)))
     assert dict(zip(table, values, strict=True)) == table
+
+
+CLOCKS = st.one_of(
+    st.text(alphabet="0129-: T.+", max_size=21),
+    st.datetimes().map(str),
+    st.dates().map(str),
+    st.sampled_from(
+        [
+            "infinity",
+            "-infinity",
+            "0000-01-01",
+            "0001-01-01 (BC)",
+            "10000-01-01",
+            "2023-02-29",
+            "2024-02-29 24:00:00",
+            "epoch",
+        ]
+    ),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(CLOCKS, min_size=1, max_size=20))
+def test_a_date_read_at_once_is_read_as_by_its_patterns(connection: DuckDBPyConnection, texts: list[str]) -> None:
+    for one in (item("D"), item("T")):
+        early = at_once(one, "x")
+        by_patterns, read = typed(one, cleaned(one, "x")), typed(one, cleaned(one, "x", value=early), early)
+        assert column(connection, f"({read})::VARCHAR", texts) == column(connection, f"({by_patterns})::VARCHAR", texts)
+        spelt = column(connection, cleaned(one, "x", value=early), texts)
+        assert spelt == column(connection, cleaned(one, "x"), texts)
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
