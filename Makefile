@@ -34,8 +34,8 @@ check: $(READY) ## lint, format, types, architecture
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/architecture $(ARGS)
 
-bench: $(READY) ## time ours beside the bare engine (NAME=… SCALE=…), into var/bench.json
-	$(BIN)/python -m tests.bench $(if $(NAME),--name $(NAME)) $(if $(SCALE),--scale $(SCALE))
+bench: $(READY) ## time ours beside the bare engine (NAME=… SCALE=…), into var/bench.json (RECORD=1: and docs/)
+	$(BIN)/python -m tests.bench $(if $(NAME),--name $(NAME)) $(if $(SCALE),--scale $(SCALE)) $(if $(RECORD),--record)
 
 lock: $(READY) ## resolve the dependencies again; the lock file names versions and hashes, no download address
 	$(BIN)/uv lock

@@ -20,8 +20,9 @@ from exchange.seal import Seal, new_digest
 from exchange.settings import read_settings
 from infra import postgres
 from pools import lake, merge, pool
-from quality import gate
+from quality import expectations, gate
 from tests import make
+from tests.bench import on_pandas
 
 Details = dict[str, Any] | None
 
@@ -30,7 +31,8 @@ class Workload(Protocol):
     """What the harness needs."""
 
     compared_with: str
-    reach: float | None
+    reach: float | None  # ratio of seconds, ours to the other's
+    reach_mb: int | None  # resident memory of ours
     rows: int
 
     def shape(self, scale: int) -> str: ...
@@ -67,14 +69,19 @@ RESIDENT = (
 )
 
 
-def write_people(rows: int, path: Path) -> None:
-    """A CSV of nine columns as a police department would push it, one row in a thousand with a wrong check digit."""
+def write_people(rows: int, path: Path, *, moved: int = 0) -> None:
+    """A CSV of nine columns as a police department would push it, one row in a thousand with a wrong check digit.
+
+    `moved`: of a hundred people, how many have another address than before.
+    """
     with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
         connection.execute(
             f"COPY (SELECT CASE WHEN i % 1000 = 999 THEN translate(id, '0123456789X', '12345678900') ELSE id END AS 公民身份号码, "
             "'王' || chr(19968 + (i % 5000)::int) || chr(19968 + (i % 3777)::int) AS 姓名, (1 + i % 2) AS 性别, "
             "lpad((1 + i % 56)::varchar, 2, '0') AS 民族, strftime(DATE '1955-01-01' + (i % 18250)::int, '%Y-%m-%d') AS 出生日期, "
-            "'410802' AS 户籍地, '焦作市解放区' || i || '号' AS 户籍地址, '138' || lpad((i % 100000000)::varchar, 8, '0') AS 联系电话, "
+            f"'410802' AS 户籍地, CASE WHEN i % 100 < {moved} THEN '焦作市山阳区' ELSE '焦作市解放区' END || i || '号' AS 户籍地址, "
+            "'138' || lpad((i % 100000000)::varchar, 8, '0') AS 联系电话, "
             f"'2026-01-01 08:00:00' AS 更新时间 FROM ({RESIDENT.format(rows=rows)})) TO '{path}' (HEADER)"
         )
 
@@ -105,13 +112,55 @@ def land(house: House, resource: str, path: Path, rows: int, batch: int) -> str:
     return landing.land_file(house, Caller(None, make.POLICE), declaration, path, "bench").id
 
 
+def published(house: House, folder: Path) -> None:
+    """The catalogue of `write_people`."""
+    make.write_catalogue(folder / "catalogue", resources=[nine_columns()], bases=[])
+    catalogue.load(house, folder / "catalogue")
+
+
+def copied(file: Path, target: Path) -> float:
+    """The limit: the bare engine reads the file, types two columns and writes Parquet. Seconds."""
+    with duckdb.connect() as connection:
+        connection.execute("SET threads = 2")
+        started = time.perf_counter()
+        connection.execute(
+            f"COPY (SELECT 公民身份号码, 姓名, 性别, 民族, 出生日期::DATE AS 出生日期, 户籍地, 户籍地址, 联系电话, "
+            f"更新时间::TIMESTAMP AS 更新时间 FROM read_csv('{file}', all_varchar = true)) TO '{target}'"
+        )
+        return time.perf_counter() - started
+
+
+def pushed(house: House, file: Path, rows: int, batch: int) -> dict[str, Any]:
+    """One full push, timed from the landed parcel to the lake commit; landing timed beside it."""
+    expectations.preload()  # as a process that judges pushes has it (infra/airflow.py)
+    started = time.perf_counter()
+    push_id = land(house, "people", file, rows, batch)
+    landed = time.perf_counter()
+    gate.check(house, push_id)
+    judged = time.perf_counter()
+    commit = pool.admit(house, push_id)
+    pooled = time.perf_counter()
+    assert commit is not None
+    return {
+        "seconds": pooled - landed,
+        "land_seconds": round(landed - started, 2),
+        "check_seconds": round(judged - landed, 2),
+        "pool_seconds": round(pooled - judged, 2),
+        "rules": len(gate.verdict(house, push_id).rules),
+        "quarantined": gate.verdict(house, push_id).quarantined_rows,
+        "inserted": commit.inserted,
+        "changed": commit.changed,
+    }
+
+
 @dataclass(frozen=True)
 class Push:
-    """A first full push, from the landed parcel to the lake commit; landing timed beside it."""
+    """A first full push, from the landed parcel to the lake commit."""
 
     compared_with: str = "bare COPY (read_csv typed) TO parquet"
-    reach: float | None = None
-    rows: int = 1_000_000
+    reach: float | None = 2.2
+    reach_mb: int | None = 4096
+    rows: int = 10_000_000
 
     def shape(self, scale: int) -> str:
         return f"{scale:,} rows x 9 columns CSV, 0.1 % wrong check digits"
@@ -119,37 +168,71 @@ class Push:
     def prepare(self, scale: int, folder: Path) -> Details:
         write_people(scale, folder / "people.csv")
         with opened(folder) as house:
-            make.write_catalogue(folder / "catalogue", resources=[nine_columns()], bases=[])
-            catalogue.load(house, folder / "catalogue")
+            published(house, folder)
         return None
 
     def ours(self, scale: int, folder: Path) -> Details:
         with opened(folder) as house:
-            started = time.perf_counter()
-            push_id = land(house, "people", folder / "people.csv", scale, 1)
-            landed = time.perf_counter()
-            gate.check(house, push_id)
-            judged = time.perf_counter()
-            pool.admit(house, push_id)
-            pooled = time.perf_counter()
-            return {
-                "seconds": pooled - landed,
-                "land_seconds": round(landed - started, 2),
-                "check_seconds": round(judged - landed, 2),
-                "pool_seconds": round(pooled - judged, 2),
-                "quarantined": gate.verdict(house, push_id).quarantined_rows,
-            }
+            return pushed(house, folder / "people.csv", scale, 1)
 
     def compared(self, scale: int, folder: Path) -> Details:
-        with duckdb.connect() as connection:
-            connection.execute("SET threads = 2")
+        return {"seconds": copied(folder / "people.csv", folder / "bare.parquet")}
+
+
+@dataclass(frozen=True)
+class NextPush:
+    """The full push after it, in which one row of a hundred changed: compared with the pool, only that committed."""
+
+    compared_with: str = "bare COPY (read_csv typed) TO parquet"
+    reach: float | None = 2.5
+    reach_mb: int | None = 4096
+    rows: int = 10_000_000
+
+    def shape(self, scale: int) -> str:
+        return f"{scale:,} rows x 9 columns CSV, 1 % changed since the push before, 0.1 % wrong check digits"
+
+    def prepare(self, scale: int, folder: Path) -> Details:
+        with opened(folder) as house:
+            published(house, folder)
+            write_people(scale, folder / "people.csv")
+            pushed(house, folder / "people.csv", scale, 1)
+        write_people(scale, folder / "people.csv", moved=1)
+        return None
+
+    def ours(self, scale: int, folder: Path) -> Details:
+        with opened(folder) as house:
+            return pushed(house, folder / "people.csv", scale, 2)
+
+    def compared(self, scale: int, folder: Path) -> Details:
+        return {"seconds": copied(folder / "people.csv", folder / "bare.parquet")}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The gate alone, from the landed parcel to the verdict."""
+
+    compared_with: str = "Great Expectations on pandas, the same rules"
+    reach: float | None = 0.25
+    reach_mb: int | None = None
+    rows: int = 2_000_000
+
+    def shape(self, scale: int) -> str:
+        return f"{scale:,} rows x 9 columns CSV, 0.1 % wrong check digits"
+
+    def prepare(self, scale: int, folder: Path) -> Details:
+        return Push().prepare(scale, folder)
+
+    def ours(self, scale: int, folder: Path) -> Details:
+        with opened(folder) as house:
+            expectations.preload()
+            push_id = land(house, "people", folder / "people.csv", scale, 1)
             started = time.perf_counter()
-            connection.execute(
-                f"COPY (SELECT 公民身份号码, 姓名, 性别, 民族, 出生日期::DATE AS 出生日期, 户籍地, 户籍地址, 联系电话, "
-                f"更新时间::TIMESTAMP AS 更新时间 FROM read_csv('{folder}/people.csv', all_varchar = true)) "
-                f"TO '{folder}/bare.parquet'"
-            )
-            return {"seconds": time.perf_counter() - started}
+            view = gate.check(house, push_id)
+            return {"seconds": time.perf_counter() - started, "rules": len(view.rules), "failed": view.quarantined_rows}
+
+    def compared(self, scale: int, folder: Path) -> Details:
+        expectations.preload()
+        return on_pandas.judge(folder / "people.csv")
 
 
 @dataclass(frozen=True)
@@ -158,6 +241,7 @@ class Merge:
 
     compared_with: str = "hand-written full-join SQL, values and source pointers only"
     reach: float | None = None
+    reach_mb: int | None = None
     rows: int = 300_000
 
     def shape(self, scale: int) -> str:
@@ -208,4 +292,4 @@ class Merge:
             return {"seconds": time.perf_counter() - started}
 
 
-WORKLOADS: dict[str, Workload] = {"push": Push(), "merge": Merge()}
+WORKLOADS: dict[str, Workload] = {"push": Push(), "next_push": NextPush(), "gate": Gate(), "merge": Merge()}
