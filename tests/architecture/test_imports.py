@@ -13,7 +13,6 @@ LAYERS = ("exchange", "quality", "pools", "api")  # each imports itself and thos
 # library -> where it may be imported (folders end with /)
 DOORS = {
     "cryptography": ("exchange/seal.py",),
-    "duckdb_extensions": ("exchange/engine.py",),
     "great_expectations": ("quality/expectations.py",),
     "duckdb_engine": ("quality/expectations.py",),
     "alembic": ("exchange/registry/",),
