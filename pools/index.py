@@ -24,6 +24,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
 from exchange import events
+from exchange.faults import disk_full, disk_full_is_said
 from exchange.house import House
 from exchange.progress import Progress, silent
 from exchange.registry.models import ServingIndex
@@ -44,9 +45,9 @@ def swap(house: House, target: str, progress: Progress = silent) -> str:
 
     Raises:
         NotFound: no such target, or nothing to serve yet.
-        Unavailable: the lake failed; what was served before still is.
+        Unavailable: the lake failed, or the disk is full; what was served before still is.
     """
-    with house.registry.session() as session:
+    with disk_full_is_said(), house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"index {target}"})
         shape = newest(house, session, target)
         served = session.get(ServingIndex, target)
@@ -151,18 +152,21 @@ def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
     def sealed(name: bytes, plain: bytes) -> bytes:
         return cipher.encrypt(_nonce(name), compressor.compress(plain), name)
 
-    environment = lmdb.open(str(draft), subdir=False, map_size=_MAP_SIZE, lock=False, metasync=False, sync=False)
-    with contextlib.closing(environment), lake.opened(house) as connection:
-        for batch in _blocks(connection, shape, secret, blocks):
+    try:
+        environment = lmdb.open(str(draft), subdir=False, map_size=_MAP_SIZE, lock=False, metasync=False, sync=False)
+        with contextlib.closing(environment), lake.opened(house) as connection:
+            for batch in _blocks(connection, shape, secret, blocks):
+                with environment.begin(write=True) as transaction:
+                    for number, plain in batch:
+                        name = _block_name(number)
+                        transaction.put(name, sealed(name, plain), append=True)
+                progress("index", batch[-1][0] + 1 if batch else 0, blocks)
             with environment.begin(write=True) as transaction:
-                for number, plain in batch:
-                    name = _block_name(number)
-                    transaction.put(name, sealed(name, plain), append=True)
-            progress("index", batch[-1][0] + 1 if batch else 0, blocks)
-        with environment.begin(write=True) as transaction:
-            transaction.put(_META, sealed(_META, json.dumps(meta).encode()))
-            transaction.put(_SALT, salt)
-        environment.sync(True)
+                transaction.put(_META, sealed(_META, json.dumps(meta).encode()))
+                transaction.put(_SALT, salt)
+            environment.sync(True)
+    except lmdb.DiskError:
+        raise disk_full() from None
     _durably(draft, path)
 
 

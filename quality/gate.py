@@ -16,6 +16,7 @@ from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import sql_type
 from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.events import Tag, record
+from exchange.faults import disk_full_is_said
 from exchange.house import House
 from exchange.intake import tables
 from exchange.progress import Progress, silent
@@ -37,9 +38,10 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
 
     Raises:
         NotFound: no such push. WrongState: it was withdrawn, or its landed bytes have been aged out.
+        Unavailable: the control database does not answer, or the disk is full; the push is judged when it is run again.
     """
     subject = Subject.of(house, push_id)
-    with house.registry.session() as alone:
+    with disk_full_is_said(), house.registry.session() as alone:
         # two runs of one push (a retry beside a slow first) would write the same files; the second waits, then finds it
         alone.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(push_id, 0))))
         view = _begin(house, push_id)

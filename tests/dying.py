@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from exchange import catalogue
+from exchange import catalogue, engine
 from exchange.callers import Caller
 from exchange.house import House
 from exchange.intake import folder, landing
@@ -50,6 +50,10 @@ def confirm(house: House, push_id: str, department: str) -> None:
     gate.confirm(house, Caller(None, department), push_id)
 
 
+def withdraw(house: House, push_id: str, department: str) -> None:
+    way.withdraw(house, Caller(None, department), push_id)
+
+
 LANDING = ("exchange/intake/landing.py", "exchange/intake/tables.py", "exchange/intake/leftovers.py", "exchange/seal.py")
 GATE = tuple(f"quality/{name}.py" for name in ("gate", "check", "expectations", "quarantine", "staging", "verdict"))
 STEPS = {
@@ -62,6 +66,7 @@ STEPS = {
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
     "process": Step(way.process, EVERYTHING),
+    "withdraw": Step(withdraw, EVERYTHING),
     "rebuild": Step(way.rebuild, EVERYTHING),
 }
 
@@ -117,6 +122,7 @@ def child(settings: dict[str, Any], step: Step, arguments: list[Any], watch: Wat
 def main() -> None:
     """One line of settings, then one order a line; answers with the process's id when it starts, and with its end."""
     settings = json.loads(sys.stdin.readline())
+    engine.preload()
     expectations.preload()
     passed: dict[str, set[str]] = defaultdict(set)
     for line in sys.stdin:

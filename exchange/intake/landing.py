@@ -42,6 +42,7 @@ from exchange.errors import (
     NotFound,
     ParcelRefused,
     ParcelTooLarge,
+    Unavailable,
     WrongState,
 )
 from exchange.events import Tag, record
@@ -142,7 +143,7 @@ class Landing:
             leftovers.remove(self._house, self._resource.id, self._id)
         part.close()  # the lock on it tells others that this landing lives
         if self._placed:  # perhaps committed with the answer lost: the database knows, or the next landing asks it
-            with suppress(DBAPIError):
+            with suppress(DBAPIError, Unavailable):
                 leftovers.sweep(self._house, self._resource.id)
 
     def _open(self) -> None:

@@ -52,9 +52,22 @@ class Registry:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """One transaction: committed at the end of the block, rolled back on any error."""
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        """One transaction: committed at the end of the block, rolled back on any error.
+
+        Raises:
+            Unavailable: the server did not answer, or went away in the middle; whether a commit was carried out is then
+            not known, and every step can be run again.
+        """
+        try:
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            if not _went_away(error):
+                raise
+            raise Unavailable(
+                "控制数据库没有应答或中途断开；请稍后重试，重复执行不会重复入账",
+                "the control database does not answer, or went away in the middle; try again, nothing is done twice",
+            ) from None
 
     @asynccontextmanager
     async def asession(self) -> AsyncIterator[AsyncSession]:
@@ -104,6 +117,13 @@ class Registry:
         """Give back the event loop's connections; call it before the loop ends."""
         await self._async_engine.dispose()
         await self._statements.dispose()
+
+
+def _went_away(error: DBAPIError) -> bool:
+    """A lost connection, or a server that starts, stops or is not there; not a lock or a conflict, of the same class."""
+    state = getattr(error.orig, "sqlstate", None)
+    lost = isinstance(error.orig, psycopg.OperationalError) and (state is None or state.startswith(("08", "57P")))
+    return bool(error.connection_invalidated) or lost
 
 
 def migrate(databases: Databases, seal: Seal) -> None:

@@ -5,15 +5,18 @@ column per item of the resource (NULL where the cell is empty or the column miss
 row has not as many cells as the header (NULL for a good row). Blank lines are not rows.
 """
 
+import errno
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
 
 from duckdb import DuckDBPyConnection
+from duckdb import Error as DuckDBError
 
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted
-from exchange.engine import STAGING_KEY
+from exchange.engine import STAGING_KEY, is_disk_full
 from exchange.settings import Settings
 
 
@@ -82,9 +85,18 @@ def select_items(resource: Resource, matched: dict[str, int]) -> str:
 
 
 def copy_rows(connection: DuckDBPyConnection, select: str, target: Path) -> int:
-    """Write a query's rows, in order, to encrypted Parquet. Returns how many."""
+    """Write a query's rows, in order, to encrypted Parquet. Returns how many.
+
+    Raises:
+        OSError: the disk is full, which must not be taken for a fault of the file.
+    """
     options = f"FORMAT parquet, ENCRYPTION_CONFIG {{footer_key: '{STAGING_KEY}'}}"
-    row = connection.execute(f"COPY ({select}) TO {literal(str(target))} ({options})").fetchone()
+    try:
+        row = connection.execute(f"COPY ({select}) TO {literal(str(target))} ({options})").fetchone()
+    except DuckDBError as error:
+        if is_disk_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        raise
     return int(row[0]) if row else 0
 
 
