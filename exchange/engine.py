@@ -9,7 +9,7 @@ places; its text, which quotes values and statements, stays behind.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -67,7 +67,12 @@ def connect_lake(settings: Settings, seal: Seal, databases: Databases) -> Iterat
             f"ATTACH {literal('ducklake:postgres:' + databases.lake.keywords())} AS lake "
             f"(DATA_PATH {literal(str(settings.folder('lake')) + '/')}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
         )
-        yield connection
+        try:
+            yield connection
+        finally:
+            # closed inside a transaction whose server has gone away, the engine would take the whole process with it
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
 
 
 def is_disk_full(error: BaseException) -> bool:
