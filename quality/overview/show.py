@@ -36,7 +36,7 @@ _WIDE, _HIGH = 132, 24  # a small picture in a row of a table
 _TILE, _DEEP = 312, 84  # a department's picture
 _BROAD, _ROWS, _SHARES = 900, 46, 120  # the picture of one resource: rows above, shares below
 _LINE = 240  # from the oldest last push to now
-_GRID = (0.01, 0.1, 0.5)
+_TOPS = {0.05: (0.05, 0.01, 0.001), 0.25: (0.25, 0.05, 0.01), 1.0: (1.0, 0.25, 0.05, 0.01)}  # full height -> lines
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class Load:
 
 def page(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: History, *, linked: bool) -> str:
     """The page."""
+    top = _top(trend)
+    order = {one.resource: [push.push for push in one.pushes] for one in trend.resources}
     single = trend.resources[0] if trend.asked.resource is not None and trend.resources else None
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -116,11 +118,13 @@ def page(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: Histor
         names=DIMENSIONS,
         grouped=_grouped(trend, dimensions),
         own=dimensions.resources[0] if single is not None else None,
-        days={one.department: _days(one.days) for one in trend.departments},
-        sparks={one.resource: _spark(one.pushes) for one in trend.resources},
-        pushes=_pushes(single.pushes) if single is not None else None,
-        rules=[(rule, _spark(rule.points)) for rule in trend.rules],
+        days={one.department: _days(one.days, top) for one in trend.departments},
+        sparks={one.resource: _spark(one.pushes, top) for one in trend.resources},
+        pushes=_pushes(single.pushes, top) if single is not None else None,
+        rules=[(rule, _spark(_beside(rule.points, order[rule.resource]), top)) for rule in trend.rules],
         late={one.resource: one for one in overdue.overdue},
+        grid=_grid(top, _SHARES),
+        top=f"{top:.0%}",
         lines=_lines(overdue),
         loads=_loads(history),
         more=history.more,
@@ -188,36 +192,59 @@ def _grouped(trend: Trend, dimensions: Dimensions) -> list[Group]:
     return [(one, own[one.department]) for one in dimensions.departments]
 
 
-def _height(share: float | None, whole: float) -> float:
+def _top(trend: Trend) -> float:
+    """The share that all pictures of the page draw at full height: the least that holds every push and every rule."""
+    shares = [push.rate for one in trend.resources for push in one.pushes]
+    shares += [push.warned / push.rows for one in trend.resources for push in one.pushes if push.rows]
+    shares += [point.rate for rule in trend.rules for point in rule.points]
+    most = max((share for share in shares if share is not None), default=0)
+    return next(top for top in _TOPS if most <= top)
+
+
+def _height(share: float | None, top: float, whole: float) -> float:
     """The height of a share; what is there at all is seen."""
     if not share:
         return 0.0
-    return round(max(whole * math.sqrt(share), 1.5), 2)
+    return round(max(whole * math.sqrt(share / top), 1.5), 2)
 
 
-def _bars(points: Sequence[tuple[float | None, str, str]], width: float, height: float, widest: float) -> tuple[Bar, ...]:
+def _grid(top: float, whole: float) -> tuple[tuple[float, str], ...]:
+    return tuple((round(whole - _height(share, top, whole), 2), f"{share:.1%}".replace(".0%", "%")) for share in _TOPS[top])
+
+
+def _bars(
+    points: Sequence[tuple[float | None, str, str]], top: float, width: float, height: float, widest: float
+) -> tuple[Bar, ...]:
     """Bars side by side: share, decision, words."""
     if not points:
         return ()
     step = min(width / len(points), widest)
-    wide = max(step - (2 if step > 5 else 0.5), 0.6)
+    wide = max(step * 0.76, 0.6)
     bars = []
     for number, (share, kind, says) in enumerate(points):
-        tall = _height(share, height)
+        tall = _height(share, top, height)
         bars.append(Bar(round(number * step, 2), round(height - tall, 2), round(wide, 2), tall, kind, says))
     return tuple(bars)
 
 
-def _spark(points: Sequence[PushPoint] | Sequence[RulePoint]) -> Picture:
+def _beside(points: Sequence[RulePoint], order: Sequence[str]) -> list[RulePoint | None]:
+    """A rule's points, each at the place of its push; None where the rule was not judged."""
+    known = {point.push: point for point in points}
+    return [known.get(push) for push in order]
+
+
+def _spark(points: Sequence[PushPoint | RulePoint | None], top: float) -> Picture:
     """Push by push, in a row of a table."""
     drawn = [
         (one.rate, one.decision, f"{moment(one.received_at)} · {one.failing:,} / {one.rows:,} · {rate(one.rate)}")
+        if one is not None
+        else (None, "accepted", "–")
         for one in points
     ]
-    return Picture(_WIDE, _HIGH, _bars(drawn, _WIDE, _HIGH, 11))
+    return Picture(_WIDE, _HIGH, _bars(drawn, top, _WIDE, _HIGH, 11))
 
 
-def _days(days: Sequence[DayPoint]) -> Picture:
+def _days(days: Sequence[DayPoint], top: float) -> Picture:
     """Day by day, of a department."""
     drawn = [
         (
@@ -228,23 +255,22 @@ def _days(days: Sequence[DayPoint]) -> Picture:
         for one in days
     ]
     first, last = (f"{days[0].day:%m-%d}", f"{days[-1].day:%m-%d}") if days else ("", "")
-    grid = tuple((round(_DEEP - _height(share, _DEEP), 2), f"{share:.0%}") for share in _GRID)
-    return Picture(_TILE, _DEEP, _bars(drawn, _TILE, _DEEP, 26), first, last, grid)
+    return Picture(_TILE, _DEEP, _bars(drawn, top, _TILE, _DEEP, 26), first, last, _grid(top, _DEEP))
 
 
-def _pushes(points: Sequence[PushPoint]) -> list[Column]:
+def _pushes(points: Sequence[PushPoint], top: float) -> list[Column]:
     """Push by push, of one resource: below, the share that failed and that was remarked on; above, how many rows came."""
-    step = min(_BROAD / max(len(points), 1), 58)
+    step = min(_BROAD / max(len(points), 1), 96)
     most = max((one.rows for one in points), default=0) or 1
     named = math.ceil(40 / step)  # labels of their own width
     return [
         Column(
             point=one,
             x=round(number * step, 2),
-            width=round(max(step * 0.7, 0.8), 2),
+            width=round(max(min(step * 0.7, 44), 0.8), 2),
             rows=round(max(_ROWS * one.rows / most, 1), 2),
-            failing=_height(one.rate, _SHARES),
-            warned=_height(one.warned / one.rows if one.rows else None, _SHARES),
+            failing=_height(one.rate, top, _SHARES),
+            warned=_height(one.warned / one.rows if one.rows else None, top, _SHARES),
             named=(len(points) - 1 - number) % named == 0,
         )
         for number, one in enumerate(points)
