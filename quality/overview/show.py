@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader
 
 from exchange.intake.pushes import CHINA
 from quality.indicators import DECISIONS, DIMENSIONS, LEVELS
 from quality.overview.model import (
+    Asked,
     DayPoint,
     DepartmentDimensions,
     Dimensions,
@@ -134,6 +136,9 @@ def page(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: Histor
         whats=WHATS,
         unknown=NOT_RECORDED,
         linked=linked,
+        address=_address(trend.asked),
+        above=_address(trend.asked.model_copy(update={"resource": None, "rule": None})),
+        below="".join(f"{part}&" for part in [_address(trend.asked)] if part),
     )
 
 
@@ -159,6 +164,11 @@ def tone(score: float | None) -> str:
 def moment(value: datetime | None) -> str:
     """A moment in China, to the minute."""
     return "–" if value is None else f"{value.astimezone(CHINA):%Y-%m-%d %H:%M}"
+
+
+def _address(asked: Asked) -> str:
+    """The question as an address says it: without what nobody asked for."""
+    return urlencode(asked.model_dump(mode="json", exclude_defaults=True))
 
 
 def _title(trend: Trend) -> str:
