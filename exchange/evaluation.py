@@ -35,8 +35,6 @@ class Freshness:
     `due`: when it is, or was, to be renewed; None: its update cycle promises nothing."""
 
     resource: str
-    department: str
-    title: str
     cycle: str
     accepted: datetime | None
     push: str | None
@@ -84,11 +82,11 @@ def freshness(house: House) -> list[Freshness]:
         return [fresh for _, fresh in _freshness(session, _in_force())]
 
 
-InForce = Select[Resource, str, str, datetime | None, str | None, datetime]
+InForce = Select[Resource, str, datetime | None, str | None, datetime]
 
 
 def _in_force() -> InForce:
-    """Resources in force: title, update cycle, the last accepted push, and when they were first loaded."""
+    """Resources in force: update cycle, the last accepted push, and when they were first loaded."""
     accepted = (
         select(Push.resource_id, Push.received_at.label("at"), Push.id.label("push"))
         .where(Push.state.in_(ACCEPTED))
@@ -101,12 +99,10 @@ def _in_force() -> InForce:
         .group_by(ResourceVersion.resource_id)
         .subquery()
     )
-    definition = ResourceVersion.definition
     return (
         select(
             Resource,
-            definition["title"].astext,
-            definition["update_cycle"].astext,
+            ResourceVersion.definition["update_cycle"].astext,
             accepted.c.at,
             accepted.c.push,
             loaded.c.at,
@@ -124,9 +120,9 @@ def _in_force() -> InForce:
 
 def _freshness(session: Session, query: InForce) -> list[tuple[Resource, Freshness]]:
     found = []
-    for resource, title, cycle, accepted, push, loaded in session.execute(query):
+    for resource, cycle, accepted, push, loaded in session.execute(query):
         counted = (accepted or loaded).astimezone(UTC)
-        fresh = Freshness(resource.id, resource.department_code, title, cycle, accepted, push, counted, due(cycle, counted))
+        fresh = Freshness(resource.id, cycle, accepted, push, counted, due(cycle, counted))
         found.append((resource, fresh))
     return found
 

@@ -5,6 +5,7 @@ again at any time, and then shows the newest pushes in its picture.
 """
 
 import os
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ LAST = 12  # pushes in the picture
 
 @dataclass(frozen=True)
 class Indicator:
-    """A GB/T 36344-2018 indicator: the mean of its rules' share of good rows; None where there are no rows."""
+    """A GB/T 36344-2018 indicator: the mean of its rules' share of good rows; None where nothing was measured."""
 
     code: str
     title: str
@@ -63,7 +64,7 @@ def as_dict(house: House, push_id: str) -> dict[str, Any]:
         "receipt": receipt.as_dict(),
         "resource": {"id": resource.id, "code": resource.code, "title": resource.title, "version": resource.version},
         "verdict": verdict.as_dict(),
-        "indicators": [asdict(indicator) for indicator in indicators(verdict)],
+        "indicators": [asdict(indicator) for indicator in indicators(verdict, receipt.shape.get("matched"))],
         "trend": [asdict(point) for point in trend(house, receipt.resource_id)],
         "data_docs": _data_docs(house, push_id),
     }
@@ -103,17 +104,20 @@ def page(house: House, push_id: str, data_docs: str | None = None) -> str:
     )
 
 
-def indicators(verdict: VerdictView) -> list[Indicator]:
-    """The push by the indicators of GB/T 36344-2018 that its rules speak for."""
+def indicators(verdict: VerdictView, columns: Container[str] | None = None) -> list[Indicator]:
+    """The push by the indicators of GB/T 36344-2018 that its rules speak for. `columns`: the items the file had; a rule that
+    has none of its items there measured nothing."""
     groups: dict[str, list[RuleCount]] = {}
     for rule in verdict.rules:
-        groups.setdefault(rule.indicator, []).append(rule)
+        group = groups.setdefault(rule.indicator, [])
+        if columns is None or rule.failed or not rule.items or any(item in columns for item in rule.items):
+            group.append(rule)
     return [
         Indicator(
             code,
             *INDICATORS[code],
             len(group),
-            sum(r.passed / verdict.rows for r in group) / len(group) if verdict.rows else None,
+            sum(r.passed / verdict.rows for r in group) / len(group) if verdict.rows and group else None,
         )
         for code, group in sorted(groups.items())
     ]

@@ -184,4 +184,5 @@ def _refuse_too_many(found: int) -> None:
         raise RequestInvalid(
             f"结果超过 {POINTS:,} 个点，请只问一个资源或部门，或减少推送次数（last）",
             f"more than {POINTS:,} points; ask for one resource or department, or for fewer pushes (last)",
+            reason="malformed",
         )

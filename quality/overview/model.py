@@ -53,6 +53,7 @@ class Asked(Said):
             raise RequestInvalid(
                 f"时间段的止（{self.until}）早于起（{self.since}），请对调",
                 f"the period ends ({self.until}) before it begins ({self.since}); turn them round",
+                reason="malformed",
             )
         return self
 

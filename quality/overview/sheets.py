@@ -9,6 +9,7 @@ from datetime import date, datetime
 from io import BytesIO
 
 from xlsxwriter import Workbook
+from xlsxwriter.worksheet import Worksheet
 
 from exchange.intake.pushes import CHINA
 from quality.indicators import DECISIONS, LEVELS
@@ -85,7 +86,7 @@ class _Writer:
         sheet.fit_to_pages(1, 0)
         sheet.repeat_rows(0)
 
-    def _cell(self, sheet: "Workbook.Worksheet", row: int, column: int, title: str, cell: Cell) -> None:
+    def _cell(self, sheet: Worksheet, row: int, column: int, title: str, cell: Cell) -> None:
         if cell is None:
             sheet.write_blank(row, column, None)
         elif isinstance(cell, str):

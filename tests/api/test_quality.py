@@ -74,6 +74,7 @@ def test_whatever_is_not_allowed_is_refused_and_recorded_once(house: House) -> N
         ("quality_page", True, "refused"),
         ("quality_trend", True, "not_found"),
         ("GET /v1/quality/trend", True, "refused"),
+        ("GET /v1/quality/history", True, "refused"),
         ("GET /v1/quality/overdue", False, "refused"),
     ]
     assert make.resident(1) not in json.dumps(log(house))

@@ -18,7 +18,7 @@ from exchange.databases import Databases
 from exchange.errors import AccessRefused, NotFound, RequestInvalid
 from exchange.house import House
 from exchange.registry import models
-from quality import overview
+from quality import overview, report
 from quality.indicators import DECISIONS
 from quality.overview import Asked
 from quality.overview.show import percent
@@ -242,6 +242,17 @@ def test_what_was_not_measured_is_not_applicable_and_never_whole(city: House) ->
     ]  # fmt: skip
 
 
+def test_the_report_of_the_only_push_says_the_same(city: House) -> None:
+    """Of one push the overview and the push's own report are one figure, indicator by indicator."""
+    asked = Asked(resource="tax_payer")
+    (push,) = overview.trend(city, OPERATOR, asked).resources[0].pushes
+    (one,) = overview.dimensions(city, OPERATOR, asked, NOW).resources
+    told = report.as_dict(city, push.push)["indicators"]
+    assert {i["code"]: i["score"] for i in told if i["rules"]} == {
+        i.code: i.score for d in one.dimensions for i in d.indicators if i.measured and i.unit == "check"
+    }
+
+
 def test_what_is_overdue(city: House) -> None:
     """Companies are due daily: after Thursday the 12th on Friday, and one working day more, Monday at ten. Taxpayers are due
     monthly, marriages at no fixed time; people were never pushed and count from their first load."""
@@ -356,10 +367,15 @@ def test_a_house_without_pushes_has_a_page_and_a_workbook(house: House) -> None:
 
 
 def sheet(workbook: bytes, number: int) -> list[list[object]]:
-    """A sheet of a workbook as a spreadsheet reads it, without its header; what looks like a number is one."""
+    """A sheet of a workbook as a spreadsheet reads it, without its header; a number has the nine digits it is read with."""
     read = fastexcel.read_excel(workbook).load_sheet(number, dtypes="string").to_polars()
     plain = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e-?\d+)?")
-    return [[float(cell) if plain.fullmatch(cell or "") else cell for cell in row] for row in read.iter_rows()]
+    return [[round(float(cell), 8) if plain.fullmatch(cell or "") else cell for cell in row] for row in read.iter_rows()]
+
+
+def said(share: float | None) -> object:
+    """A share as a sheet says it."""
+    return "不适用 n/a" if share is None else round(share, 8)
 
 
 def test_the_workbook_says_the_same_figures(city: House) -> None:
@@ -374,23 +390,17 @@ def test_the_workbook_says_the_same_figures(city: House) -> None:
     ]
     trend = overview.trend(city, OPERATOR, asked)
     assert [(*row[3:4], row[8], row[9], *row[13:]) for row in sheet(written, 0) if row[0] == "资源 resource"] == [
-        ("market_entity", p.push, p.batch, p.rows, p.failing, p.warned, p.rate) for p in trend.resources[0].pushes
+        ("market_entity", p.push, p.batch, p.rows, p.failing, p.warned, said(p.rate)) for p in trend.resources[0].pushes
     ]
     assert [(row[5], row[8], row[13], row[14], row[16]) for row in sheet(written, 0) if row[0] == "规则 rule"] == [
-        (rule.rule, p.push, p.rows, p.failing, "不适用 n/a" if p.rate is None else p.rate)
-        for rule in trend.rules
-        for p in rule.points
+        (rule.rule, p.push, p.rows, p.failing, said(p.rate)) for rule in trend.rules for p in rule.points
     ]
     dimensions = overview.dimensions(city, OPERATOR, asked, NOW)
     scores = [row for row in sheet(written, 1) if row[0] == "资源 resource"]
     assert [(row[6], row[9], row[10], row[11]) for row in scores if row[6]] == [
-        (i.code, i.measured, i.passed, "不适用 n/a" if i.score is None else i.score)
-        for d in dimensions.resources[0].dimensions
-        for i in d.indicators
+        (i.code, i.measured, i.passed, said(i.score)) for d in dimensions.resources[0].dimensions for i in d.indicators
     ]
-    assert [row[11] for row in scores if not row[6]] == [
-        "不适用 n/a" if d.score is None else d.score for d in dimensions.resources[0].dimensions
-    ]
+    assert [row[11] for row in scores if not row[6]] == [said(d.score) for d in dimensions.resources[0].dimensions]
     assert [(row[2], str(row[7]), row[8]) for row in sheet(written, 2)] == [("market_entity", "2026-11-16 10:00:00", 4.0)]
     history = overview.history(city, OPERATOR, asked)
     assert [(row[3], row[4], row[5]) for row in sheet(written, 3)] == [
