@@ -1,4 +1,4 @@
-"""The HTTP door. Routers in the order of the way: identity, push, reports, query."""
+"""The HTTP door. Routers in the order of the way: identity, push, reports, quality, query."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import errors
-from api.routes import form, health, push, query, reports, token, tus
+from api.routes import form, health, push, quality, query, reports, token, tus
 from exchange.house import House
 from pools.reader import IndexReader
 
@@ -19,7 +19,16 @@ def create_app(house: House) -> FastAPI:
     app.state.house = house
     app.state.reader = IndexReader(house)
     errors.install(app)
-    for router in (health.router, token.router, push.router, tus.router, form.router, reports.router, query.router):
+    for router in (
+        health.router,
+        token.router,
+        push.router,
+        tus.router,
+        form.router,
+        reports.router,
+        quality.router,
+        query.router,
+    ):
         app.include_router(router)
     return app
 

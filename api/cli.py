@@ -5,7 +5,7 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 
 import typer
 
-from api.commands import base, catalogue, client, grant, house, inbox, log, push, query
+from api.commands import base, catalogue, client, grant, house, inbox, log, push, quality, query
 
 app = typer.Typer(
     name="exchange",
@@ -22,6 +22,7 @@ base.register(app)
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")
 query.register(app)
+app.add_typer(quality.app, name="quality")
 app.add_typer(log.app, name="log")
 
 

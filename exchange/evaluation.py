@@ -3,9 +3,11 @@
 Invariant: a figure here is a function of what is recorded and of the moment given; nothing reads the clock by itself.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from exchange import events
@@ -22,8 +24,26 @@ _LONGEST = {
     "half_yearly": timedelta(days=184),
     "yearly": timedelta(days=366),
 }
+ACCEPTED = ("accepted", "pooled")  # states of a push that is data: what lateness is counted from
 _SATURDAY = 5
 _HERE = timedelta(hours=8)  # working days are counted in Chinese time
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How fresh a resource in force is. `accepted`: when its last accepted push came, and `push` its receipt (None: never).
+    `due`: when it is, or was, to be renewed; None: its update cycle promises nothing."""
+
+    resource: str
+    cycle: str
+    accepted: datetime | None
+    push: str | None
+    counted_from: datetime
+    due: datetime | None
+
+    def late(self, now: datetime) -> timedelta | None:
+        """By how much it is overdue; None when it is not."""
+        return now - self.due if self.due is not None and self.due < now else None
 
 
 def due(cycle: str, last: datetime) -> datetime | None:
@@ -49,21 +69,29 @@ def mark_overdue(house: House, now: datetime) -> list[str]:
     """
     with house.registry.session() as session:
         late = []
-        for resource, cycle, last in _freshness(session):
-            moment = due(cycle, last)
-            since = moment if moment is not None and moment < now else None
-            _mark(session, resource, since, now)
-            if since is not None:
+        for resource, fresh in _freshness(session, _in_force().with_for_update(of=Resource)):
+            _mark(session, resource, fresh.due if fresh.late(now) is not None else None, now)
+            if fresh.late(now) is not None:
                 late.append(resource.id)
         return late
 
 
-def _freshness(session: Session) -> list[tuple[Resource, str, datetime]]:
-    """Every resource in force, its update cycle, and from when its data counts."""
+def freshness(house: House) -> list[Freshness]:
+    """Every resource in force, by id. Changes nothing."""
+    with house.registry.session() as session:
+        return [fresh for _, fresh in _freshness(session, _in_force())]
+
+
+InForce = Select[Resource, str, datetime | None, str | None, datetime]
+
+
+def _in_force() -> InForce:
+    """Resources in force: update cycle, the last accepted push, and when they were first loaded."""
     accepted = (
-        select(Push.resource_id, func.max(Push.received_at).label("at"))
-        .where(Push.state.in_(("accepted", "pooled")))
-        .group_by(Push.resource_id)
+        select(Push.resource_id, Push.received_at.label("at"), Push.id.label("push"))
+        .where(Push.state.in_(ACCEPTED))
+        .ext(distinct_on(Push.resource_id))
+        .order_by(Push.resource_id, Push.received_at.desc(), Push.id.desc())
         .subquery()
     )
     loaded = (
@@ -71,8 +99,14 @@ def _freshness(session: Session) -> list[tuple[Resource, str, datetime]]:
         .group_by(ResourceVersion.resource_id)
         .subquery()
     )
-    rows = session.execute(
-        select(Resource, ResourceVersion.definition["update_cycle"].astext, func.coalesce(accepted.c.at, loaded.c.at))
+    return (
+        select(
+            Resource,
+            ResourceVersion.definition["update_cycle"].astext,
+            accepted.c.at,
+            accepted.c.push,
+            loaded.c.at,
+        )
         .join(
             ResourceVersion,
             (ResourceVersion.resource_id == Resource.id) & (ResourceVersion.version == Resource.current),
@@ -81,9 +115,16 @@ def _freshness(session: Session) -> list[tuple[Resource, str, datetime]]:
         .outerjoin(accepted, accepted.c.resource_id == Resource.id)
         .where(Resource.retired_at.is_(None))
         .order_by(Resource.id)
-        .with_for_update(of=Resource)
     )
-    return [(resource, cycle, at.astimezone(UTC)) for resource, cycle, at in rows]
+
+
+def _freshness(session: Session, query: InForce) -> list[tuple[Resource, Freshness]]:
+    found = []
+    for resource, cycle, accepted, push, loaded in session.execute(query):
+        counted = (accepted or loaded).astimezone(UTC)
+        fresh = Freshness(resource.id, cycle, accepted, push, counted, due(cycle, counted))
+        found.append((resource, fresh))
+    return found
 
 
 def _mark(session: Session, resource: Resource, since: datetime | None, now: datetime) -> None:

@@ -5,6 +5,7 @@ again at any time, and then shows the newest pushes in its picture.
 """
 
 import os
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,39 +20,15 @@ from exchange.intake import pushes
 from exchange.intake.pushes import CHINA
 from exchange.registry.models import Push, Verdict
 from quality import expectations, gate
+from quality.indicators import DECISIONS, INDICATORS, LEVELS
 from quality.verdict import RuleCount, VerdictView
 
 LAST = 12  # pushes in the picture
 
-INDICATORS = {
-    "0101": ("规范性 · 数据标准", "conformity: data standard"),
-    "0102": ("规范性 · 数据模型", "conformity: data model"),
-    "0103": ("规范性 · 元数据", "conformity: metadata"),
-    "0104": ("规范性 · 业务规则", "conformity: business rules"),
-    "0105": ("规范性 · 权威参考数据", "conformity: reference data"),
-    "0106": ("规范性 · 安全规范", "conformity: security"),
-    "0201": ("完整性 · 数据元素", "completeness: elements"),
-    "0202": ("完整性 · 数据记录", "completeness: records"),
-    "0301": ("准确性 · 内容正确性", "accuracy: content"),
-    "0302": ("准确性 · 格式合规性", "accuracy: format"),
-    "0303": ("准确性 · 数据重复率", "accuracy: duplication"),
-    "0304": ("准确性 · 数据唯一性", "accuracy: uniqueness"),
-    "0305": ("准确性 · 脏数据出现率", "accuracy: dirty data"),
-    "0401": ("一致性 · 相同数据", "consistency: same data"),
-    "0402": ("一致性 · 关联数据", "consistency: related data"),
-    "0501": ("时效性 · 时间段正确性", "timeliness: period"),
-    "0502": ("时效性 · 时间点及时性", "timeliness: moment"),
-    "0503": ("时效性 · 时序性", "timeliness: order"),
-    "0601": ("可访问性 · 可访问", "accessibility: access"),
-    "0602": ("可访问性 · 可用性", "accessibility: availability"),
-}
-DECISIONS = {"accepted": ("接受", "accepted"), "rejected": ("退回", "rejected"), "held": ("待确认", "held")}
-LEVELS = {"block": ("阻断", "block"), "quarantine": ("隔离", "quarantine"), "warn": ("提示", "warn")}
-
 
 @dataclass(frozen=True)
 class Indicator:
-    """A GB/T 36344-2018 indicator: the mean of its rules' share of good rows; None where there are no rows."""
+    """A GB/T 36344-2018 indicator: the mean of its rules' share of good rows; None where nothing was measured."""
 
     code: str
     title: str
@@ -87,7 +64,7 @@ def as_dict(house: House, push_id: str) -> dict[str, Any]:
         "receipt": receipt.as_dict(),
         "resource": {"id": resource.id, "code": resource.code, "title": resource.title, "version": resource.version},
         "verdict": verdict.as_dict(),
-        "indicators": [asdict(indicator) for indicator in indicators(verdict)],
+        "indicators": [asdict(indicator) for indicator in indicators(verdict, receipt.shape.get("matched"))],
         "trend": [asdict(point) for point in trend(house, receipt.resource_id)],
         "data_docs": _data_docs(house, push_id),
     }
@@ -127,17 +104,20 @@ def page(house: House, push_id: str, data_docs: str | None = None) -> str:
     )
 
 
-def indicators(verdict: VerdictView) -> list[Indicator]:
-    """The push by the indicators of GB/T 36344-2018 that its rules speak for."""
+def indicators(verdict: VerdictView, columns: Container[str] | None = None) -> list[Indicator]:
+    """The push by the indicators of GB/T 36344-2018 that its rules speak for. `columns`: the items the file had; a rule that
+    has none of its items there measured nothing."""
     groups: dict[str, list[RuleCount]] = {}
     for rule in verdict.rules:
-        groups.setdefault(rule.indicator, []).append(rule)
+        group = groups.setdefault(rule.indicator, [])
+        if columns is None or rule.failed or not rule.items or any(item in columns for item in rule.items):
+            group.append(rule)
     return [
         Indicator(
             code,
             *INDICATORS[code],
             len(group),
-            sum(r.passed / verdict.rows for r in group) / len(group) if verdict.rows else None,
+            sum(r.passed / verdict.rows for r in group) / len(group) if verdict.rows and group else None,
         )
         for code, group in sorted(groups.items())
     ]

@@ -7,6 +7,7 @@ folders are temporary. Prefer inline data (tests/make.py) to a new shared fixtur
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def server(server_folder: Path) -> Iterator[Databases]:
 @pytest.fixture
 def settings(server: Databases, tmp_path: Path) -> Iterator[Settings]:
     """Settings of an empty house; its databases are its own, but Airflow's, which few tests touch."""
+    with settings_in(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def house(settings: Settings) -> Iterator[House]:
+    """A real, empty house. Its control database is a copy of a migrated one, so all it lacks is its own key's mark."""
+    with house_of(settings) as opened:
+        yield opened
+
+
+@contextmanager
+def settings_in(server: Databases, folder: Path) -> Iterator[Settings]:
+    """Settings of an empty house in a folder, for as long as the block: also for a module that looks at one house often."""
     assert server.admin is not None
     name = f"t{secrets.token_hex(6)}"
     with psycopg.connect(server.admin.url(), autocommit=True) as connection:
@@ -58,8 +73,8 @@ def settings(server: Databases, tmp_path: Path) -> Iterator[Settings]:
         connection.execute(f"CREATE DATABASE {name}_lake OWNER exchange_lake")
     yield read_settings(
         _env_file=None,
-        data=tmp_path / "var",
-        keys=tmp_path / "keys",
+        data=folder / "var",
+        keys=folder / "keys",
         database_url=replace(server.control, database=name).url(),
         lake_url=replace(server.lake, database=f"{name}_lake").url(),
         airflow_url=server.airflow.url(),
@@ -71,9 +86,9 @@ def settings(server: Databases, tmp_path: Path) -> Iterator[Settings]:
             connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
-@pytest.fixture
-def house(settings: Settings) -> Iterator[House]:
-    """A real, empty house. Its control database is a copy of a migrated one, so all it lacks is its own key's mark."""
+@contextmanager
+def house_of(settings: Settings) -> Iterator[House]:
+    """An empty house of these settings, for as long as the block."""
     seal = Seal.create(settings.key_folder)
     with psycopg.connect(Databases.find(settings, seal).control.url()) as connection:
         connection.execute('INSERT INTO house ("only", key_fingerprint) VALUES (true, %s)', (seal.fingerprint(),))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from api.opening import opened
+from api.opening import opened, operator
 from api.terminal import Json, mistakes_explained, show
 from exchange import catalogue
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="目录 / the catalogue")
 def load(folder: Annotated[Path, typer.Argument(help="目录文件夹 / folder of YAML files")], as_json: Json = False) -> None:
     """校验并载入目录 / validate and load; nothing is loaded when anything is wrong"""
     with mistakes_explained(as_json), opened() as house:
-        show(catalogue.load(house, folder).as_dict(), as_json)
+        show(catalogue.load(house, folder, by=operator().person).as_dict(), as_json)
 
 
 @app.command("show")

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from api import bodies, errors
 from api.deps import ThisHouse
 from api.routes import push as pushing
-from api.routes import reports
+from api.routes import quality, reports
 from api.routes.token import signed_in
 from exchange import catalogue, clients
 from exchange.callers import Caller
@@ -207,6 +207,18 @@ def data_docs(push_id: str, house: ThisHouse, caller: Officer) -> Response:
 def row_errors(push_id: str, house: ThisHouse, caller: Officer) -> Response:
     """The row-error file, by the cookie; every fetch is recorded."""
     return pushing.read_row_errors(push_id, house, caller)
+
+
+@router.get("/form/quality/page")
+def quality_page(house: ThisHouse, caller: Officer, question: quality.ThisQuestion) -> Response:
+    """What the caller sees of many pushes, by the cookie."""
+    return quality.read_page(house, caller, question)
+
+
+@router.get("/form/quality/workbook")
+def quality_workbook(house: ThisHouse, caller: Officer, question: quality.ThisQuestion) -> Response:
+    """The same as XLSX, by the cookie."""
+    return quality.read_workbook(house, caller, question)
 
 
 class _Coming:

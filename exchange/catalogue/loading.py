@@ -46,8 +46,8 @@ class LoadReport:
         return asdict(self)
 
 
-def load(house: House, folder: Path) -> LoadReport:
-    """Check a folder and make it the catalogue in force.
+def load(house: House, folder: Path, by: str | None = None) -> LoadReport:
+    """Check a folder and make it the catalogue in force. `by`: whose account does it, kept with every new version.
 
     Resources and bases that the folder no longer has are retired: nothing of theirs is removed, and they come back with
     the same code when the folder has them again. Writes `<data>/catalogue.json` for those who read without a database.
@@ -64,8 +64,8 @@ def load(house: House, folder: Path) -> LoadReport:
         _departments_in_use(session, reading)
         if reading.findings:
             raise CatalogueError(list(reading.findings))
-        report = _store(session, folders.draft_of(reading), datetime.now(UTC))
-        events.record(session, events.Tag.CATALOGUE_LOADED, **_counts(report))
+        report = _store(session, folders.draft_of(reading), datetime.now(UTC), by)
+        events.record(session, events.Tag.CATALOGUE_LOADED, **_counts(report), by=by)
     write_snapshot(house)
     return report
 
@@ -149,10 +149,10 @@ def _departments_in_use(session: Session, reading: Reading) -> None:
                 )
 
 
-def _store(session: Session, draft: Draft, now: datetime) -> LoadReport:
+def _store(session: Session, draft: Draft, now: datetime, by: str | None) -> LoadReport:
     for department in draft.departments:
         _store_department(session, department)
-    done = {entry.id: _store_resource(session, entry, draft.codes) for entry in draft.resources}
+    done = {entry.id: _store_resource(session, entry, draft.codes, by) for entry in draft.resources}
     retired = _retire(session, set(done), now)
     bases = {entry.id: _store_base(session, entry) for entry in draft.bases} | _retire_bases(session, draft)
 
@@ -173,10 +173,10 @@ def _store_department(session: Session, department: Department) -> None:
     )
 
 
-def _store_resource(session: Session, entry: ResourceDraft, codes: dict[str, dict[str, str]]) -> str:
+def _store_resource(session: Session, entry: ResourceDraft, codes: dict[str, dict[str, str]], by: str | None) -> str:
     known = session.get(models.Resource, entry.id)
     if known is None:
-        _first_version(session, entry, codes)
+        _first_version(session, entry, codes, by)
         return "loaded"
     history = _history(session, entry.id)
     definition = _definition(entry, known.code, codes, history)
@@ -187,16 +187,16 @@ def _store_resource(session: Session, entry: ResourceDraft, codes: dict[str, dic
     if digest == _digest(history[-1]):
         return "loaded" if back else "unchanged"
     known.current += 1
-    session.add(_version(entry.id, known.current, definition, digest))
+    session.add(_version(entry.id, known.current, definition, digest, by))
     return "loaded" if back else "changed"
 
 
-def _first_version(session: Session, entry: ResourceDraft, codes: dict[str, dict[str, str]]) -> None:
+def _first_version(session: Session, entry: ResourceDraft, codes: dict[str, dict[str, str]], by: str | None) -> None:
     code = _next_code(session, entry.prefix)
     session.add(models.Resource(id=entry.id, code=code, department_code=entry.department, current=1))
     session.flush()
     definition = _definition(entry, code, codes, [])
-    session.add(_version(entry.id, 1, definition, _digest(definition)))
+    session.add(_version(entry.id, 1, definition, _digest(definition), by))
 
 
 def _next_code(session: Session, prefix: str) -> str:
@@ -251,8 +251,12 @@ def _digest(definition: dict[str, Any]) -> str:
     return digest_hex(json.dumps(said, ensure_ascii=False, sort_keys=True).encode())
 
 
-def _version(resource_id: str, version: int, definition: dict[str, Any], digest: str) -> models.ResourceVersion:
-    return models.ResourceVersion(resource_id=resource_id, version=version, definition=definition, digest=digest)
+def _version(
+    resource_id: str, version: int, definition: dict[str, Any], digest: str, by: str | None
+) -> models.ResourceVersion:
+    return models.ResourceVersion(
+        resource_id=resource_id, version=version, definition=definition, digest=digest, loaded_by=by
+    )
 
 
 def _retire(session: Session, kept: set[str], now: datetime) -> tuple[str, ...]:

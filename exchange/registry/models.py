@@ -86,6 +86,7 @@ class ResourceVersion(Base):
     definition: Mapped[Json]
     digest: Mapped[str]
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    loaded_by: Mapped[str | None]  # the operator's account; of versions loaded before it was kept, nobody knows
 
 
 class BaseVersion(Base):
@@ -161,6 +162,7 @@ class Push(Base):
         ForeignKeyConstraint(
             ["resource_id", "resource_version"], ["resource_version.resource_id", "resource_version.version"]
         ),
+        Index("push_received", "resource_id", "received_at"),
         Index("push_undispatched", "received_at", postgresql_where=text("dispatched_at IS NULL")),
     )
 

@@ -170,7 +170,7 @@ class _Demo:
         step, findings = self.findings.step, self.findings
         with ThreadPoolExecutor(1) as aside, step("升级 Airflow 元数据库、载入目录", "Airflow's metadata, the catalogue"):
             migrating = aside.submit(airflow.migrate, self.settings)
-            catalogue.load(self.house, CATALOGUE)
+            catalogue.load(self.house, CATALOGUE, by="demo")
             self._admit_departments()
             migrating.result()
         before = self._evidence()
