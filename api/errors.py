@@ -18,6 +18,7 @@ from exchange.access_log import AccessEntry
 from exchange.delivery import new_request_id
 from exchange.errors import (
     AccessRefused,
+    BaselineNeeded,
     BatchOutdated,
     BatchReused,
     Busy,
@@ -42,6 +43,7 @@ STATUS: dict[type[ExchangeError], int] = {
     ParcelRefused: 422,
     BatchReused: 409,
     BatchOutdated: 409,
+    BaselineNeeded: 409,
     ParcelTooLarge: 413,
     NoRoom: 507,
     RequestInvalid: 422,

@@ -13,6 +13,7 @@ ExchangeError
 │   ├── EmptyParcel         no bytes, or a header and nothing else
 │   ├── BatchReused         the batch number already stands for other bytes
 │   ├── BatchOutdated       a newer batch of the resource has landed already
+│   ├── BaselineNeeded      key or type changed: a full push comes first
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   ├── UnsafeName          a file name that is a path
@@ -120,6 +121,12 @@ class BatchOutdated(ParcelRefused):
     """A newer batch of this resource has landed: an older one could never be pooled any more."""
 
     code = "batch-outdated"
+
+
+class BaselineNeeded(ParcelRefused):
+    """Key or type of the resource changed, and what the pool holds can't be changed row by row: a full push comes first."""
+
+    code = "baseline-needed"
 
 
 class ParcelTooLarge(ParcelRefused):

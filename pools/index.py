@@ -65,6 +65,7 @@ def swap(house: House, target: str, progress: Progress = silent) -> str:
             .values(target=target, **values)
             .on_conflict_do_update(index_elements=["target"], set_=values | {"swapped_at": text("now()")})
         )
+        session.execute(text("UPDATE standing SET version = version + 1"))  # the key of what is served may be another
         events.record(session, events.Tag.INDEX_SWAPPED, object_id=shape.version, target=target, rows=shape.rows)
         _remove_old(path.parent, {shape.version, None if served is None else served.version})
     os.utime(path.parent)  # readers notice at once; without it, within their refresh time

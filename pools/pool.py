@@ -3,6 +3,8 @@
 Invariant: a version of a pool is one lake commit named by its receipt; `pool_commit` only ever points at such a commit, so
 a push killed between the two is finished, not repeated. What a commit changes is the true difference (`difference`): rows
 that a push repeats stay as they were. Versions rise in batch number, and a push that builds on another waits for it.
+A full push under another key or type begins the pool anew (`exchange/catalogue/change.py`): nothing of the older one is
+compared or converted, and it stays readable under its own versions.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,6 +15,7 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, events
+from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted, sql_type
 from exchange.errors import NotFound, WrongState
@@ -172,7 +175,8 @@ def rows_sql(house: House, resource_id: str, as_of_push: str | None = None) -> s
 
 def changes_sql(house: House, resource_id: str, push_id: str | None = None) -> str:
     """What the newest version, or that of a push, changed: the key items and `_op` (I inserted, C changed, D deleted), one
-    row for each row it touched; SQL after FROM. The first version of a pool inserts everything and lists nothing.
+    row for each row it touched; SQL after FROM. The first version of a pool, and the first under another key or type,
+    inserts everything and lists nothing.
 
     Raises:
         NotFound: as `rows_sql`.
@@ -214,12 +218,11 @@ class _Commit:
             self.previous = catalogue.resource_at(house, resource.id, before.resource_version)
 
     def run(self, fresh: str) -> lake.Facts:
-        if self.before is None:
+        if self.before is None or self.previous is None or not same_pool(self.previous, self.resource):
             rows = self._write_anew(fresh, None)
             figures = difference.Figures(rows, 0, 0, 0)
             keep_changes(self.connection, self.resource, first=True)
             return self._facts(rows, figures, small=0)
-        assert self.previous is not None  # noqa: S101 - a version before has a resource
         old = as_now(lake.version(table(self.resource.id), self.before.snapshot), self.previous, self.resource)
         figures = difference.compute(self.connection, self.resource, self.push.mode, fresh, old)
         small = self._small_ones(figures)
