@@ -18,6 +18,7 @@ from exchange.access_log import AccessEntry
 from exchange.delivery import new_request_id
 from exchange.errors import (
     AccessRefused,
+    AgedOut,
     BaselineNeeded,
     BatchOutdated,
     BatchReused,
@@ -50,6 +51,7 @@ STATUS: dict[type[ExchangeError], int] = {
     NotAuthenticated: 401,
     AccessRefused: 403,
     NotFound: 404,
+    AgedOut: 410,
     Busy: 423,
     WrongState: 409,
     Unavailable: 503,
@@ -61,6 +63,7 @@ TITLES: dict[int, tuple[str, str]] = {
     404: ("没有找到", "Not found"),
     405: ("方法不适用", "Method not allowed"),
     409: ("与现状冲突", "In conflict with what is there"),
+    410: ("已按保留期清除", "Removed when its time was over"),
     413: ("过大", "Too large"),
     412: ("版本不符", "Wrong version"),
     415: ("内容类型不对", "Unsupported content type"),

@@ -22,6 +22,7 @@ ExchangeError
 ├── NotAuthenticated        we don't know who is calling
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
 ├── NotFound                no such push, resource, base, client, grant or record
+│   └── AgedOut             it was there, and went when no setting kept it any more; says when, and which setting
 ├── WrongState              right thing, wrong moment
 │   └── Busy                somebody else is at it just now
 └── Unavailable             a part we need is not answering; try again
@@ -175,6 +176,12 @@ class NotFound(ExchangeError):
     """It does not exist, or not for this caller."""
 
     code = "not-found"
+
+
+class AgedOut(NotFound):
+    """It was here and has been removed, as a setting says."""
+
+    code = "aged-out"
 
 
 class WrongState(ExchangeError):

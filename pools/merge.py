@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from exchange import catalogue, events
 from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import BaseDefinition, FieldSource
+from exchange.errors import AgedOut
 from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
@@ -78,6 +79,27 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
 def last_build(session: Session, base_id: str) -> BaseBuild | None:
     """The newest build of a base."""
     return session.scalar(select(BaseBuild).where(BaseBuild.base_id == base_id).order_by(BaseBuild.number.desc()).limit(1))
+
+
+def aged_out(house: House, session: Session, built: BaseBuild) -> AgedOut:
+    """That a build is no longer kept, and which one is the oldest that is."""
+    assert built.aged_at is not None  # noqa: S101 - the caller asked
+    still = select(BaseBuild).where(BaseBuild.base_id == built.base_id, BaseBuild.aged_at.is_(None))
+    oldest = session.scalars(still.order_by(BaseBuild.number).limit(1)).one()
+    when, since = built.aged_at.astimezone(CHINA), oldest.built_at.astimezone(CHINA)
+    days = house.settings.keep_versions
+    return AgedOut(
+        f"base:{built.base_id} 的构建 {built.id} 已于 {when:%Y-%m-%d} 按保留期清除（EXCHANGE_KEEP_VERSIONS={days} 天）；"
+        f"现存最早的构建是 {oldest.id}（第 {oldest.number} 次，{since:%Y-%m-%d %H:%M}）",
+        f"build {built.id} of base:{built.base_id} went on {when:%Y-%m-%d}, when no setting kept it any more "
+        f"(EXCHANGE_KEEP_VERSIONS={days} days); the oldest there is is {oldest.id} (number {oldest.number}, "
+        f"{since:%Y-%m-%d %H:%M})",
+        reason="aged-out",
+        target=f"base:{built.base_id}",
+        oldest=oldest.id,
+        number=oldest.number,
+        since=since.isoformat(timespec="seconds"),
+    )
 
 
 def was_built(house: House, base_id: str) -> bool:

@@ -18,9 +18,10 @@ from exchange import catalogue, events
 from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted, sql_type
-from exchange.errors import NotFound, WrongState
+from exchange.errors import AgedOut, NotFound, WrongState
 from exchange.house import House
 from exchange.intake import order
+from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import PoolCommit, Push
 from pools import difference, lake
@@ -54,9 +55,11 @@ class PoolCommitView:
     deleted: int | None
     absent: int | None
     committed_at: datetime
+    aged_at: datetime | None
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"committed_at": self.committed_at.isoformat()}
+        aged = None if self.aged_at is None else self.aged_at.isoformat()
+        return asdict(self) | {"committed_at": self.committed_at.isoformat(), "aged_at": aged}
 
 
 def admit(house: House, push_id: str, progress: Progress = silent) -> PoolCommitView | None:
@@ -168,7 +171,7 @@ def rows_sql(house: House, resource_id: str, as_of_push: str | None = None) -> s
     """The rows of a pool (`_row`, `_batch`, `_push`, `_hash`, items), now or as an earlier push left them; SQL after FROM.
 
     Raises:
-        NotFound: nothing was pooled, or that push is no version of this pool.
+        NotFound: nothing was pooled, or that push is no version of this pool. AgedOut: it is no longer kept.
     """
     return lake.version(table(resource_id), _version(house, resource_id, as_of_push).snapshot)
 
@@ -477,11 +480,35 @@ def _version(house: House, resource_id: str, push_id: str | None) -> PoolCommitV
             resource=resource_id,
             push=push_id,
         )
+    if wanted[0].aged_at is not None:
+        raise aged_out(house, f"pool:{resource_id}", wanted[0].aged_at, oldest(house, resource_id))
     return wanted[0]
 
 
+def oldest(house: House, resource_id: str) -> PoolCommitView:
+    """The oldest version of a pool that is still kept; the newest always is."""
+    return next(view for view in versions(house, resource_id)[::-1] if view.aged_at is None)
+
+
+def aged_out(house: House, target: str, when: datetime, oldest: PoolCommitView) -> AgedOut:
+    """That a version of a pool is no longer kept, and which one is the oldest that is."""
+    since = oldest.committed_at.astimezone(CHINA)
+    return AgedOut(
+        f"{target} 的这个版本已于 {when.astimezone(CHINA):%Y-%m-%d} 按保留期清除（EXCHANGE_KEEP_VERSIONS={house.settings.keep_versions} 天）；"
+        f"现存最早的版本是 {oldest.receipt}（第 {oldest.batch} 批，{since:%Y-%m-%d %H:%M} 入库）",
+        f"that version of {target} went on {when.astimezone(CHINA):%Y-%m-%d}, when no setting kept it any more "
+        f"(EXCHANGE_KEEP_VERSIONS={house.settings.keep_versions} days); the oldest there is is {oldest.receipt} "
+        f"(batch {oldest.batch}, pooled {since:%Y-%m-%d %H:%M})",
+        reason="aged-out",
+        target=target,
+        oldest=oldest.receipt,
+        batch=oldest.batch,
+        since=since.isoformat(timespec="seconds"),
+    )
+
+
 def _view(commit: PoolCommit, push: Push) -> PoolCommitView:
-    own = ("receipt", "push_id", "snapshot", "rows", *_FIGURES, "committed_at")
+    own = ("receipt", "push_id", "snapshot", "rows", *_FIGURES, "committed_at", "aged_at")
     return PoolCommitView(
         resource_id=push.resource_id,
         resource_version=push.resource_version,

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +26,7 @@ from exchange.house import House
 from exchange.intake import folder, landing
 from exchange.intake.parcel import Declaration
 from exchange.settings import read_settings
-from pools import index, merge, pool, way
+from pools import ageing, index, merge, pool, way
 from quality import expectations, gate
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,10 @@ def confirm(house: House, push_id: str, department: str) -> None:
     gate.confirm(house, Caller(None, department), push_id)
 
 
+def age(house: House, moment: str) -> None:
+    ageing.everything(house, datetime.fromisoformat(moment))
+
+
 LANDING = ("exchange/intake/landing.py", "exchange/intake/tables.py", "exchange/intake/leftovers.py", "exchange/seal.py")
 GATE = tuple(f"quality/{name}.py" for name in ("gate", "check", "expectations", "quarantine", "staging", "verdict"))
 STEPS = {
@@ -61,6 +66,7 @@ STEPS = {
     "build": Step(merge.build, ("pools/merge.py", *LAKE)),
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
+    "age": Step(age, (*(f"pools/{name}.py" for name in ("ageing", "said", "index")), "quality/ageing.py", *LAKE)),
     "process": Step(way.process, EVERYTHING),
     "rebuild": Step(way.rebuild, EVERYTHING),
 }
