@@ -162,16 +162,13 @@ def verify() -> str:
 
 
 def age_out() -> str:
-    """Remove landed bytes that are old enough, and the rejected values that came with them; receipts stay. Uploads expire."""
-    from exchange.intake import pushes, uploads
-    from quality import quarantine
+    """Remove what no setting keeps any more: landed bytes, rejected values, old versions; receipts stay. Uploads expire."""
+    from pools import ageing
 
     with opened() as house:
-        removed = pushes.age_out(house, datetime.now(UTC))
-        waiting = quarantine.age_out(house)
-        uploads.sweep(house, datetime.now(UTC))
-    log.info("%d landed parcels removed, %d quarantine files", removed, waiting)
-    return str(removed)
+        removed = ageing.everything(house, datetime.now(UTC))
+    log.info("removed: %s", ", ".join(f"{count} {what}" for what, count in removed.items()))
+    return str(sum(removed.values()))
 
 
 def purge() -> str:

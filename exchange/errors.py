@@ -13,6 +13,7 @@ ExchangeError
 │   ├── EmptyParcel         no bytes, or a header and nothing else
 │   ├── BatchReused         the batch number already stands for other bytes
 │   ├── BatchOutdated       a newer batch of the resource has landed already
+│   ├── BaselineNeeded      key or type changed: a full push comes first
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   ├── UnsafeName          a file name that is a path
@@ -21,6 +22,7 @@ ExchangeError
 ├── NotAuthenticated        we don't know who is calling
 ├── AccessRefused           we know, and the answer is no; says what is missing and whom to ask
 ├── NotFound                no such push, resource, base, client, grant or record
+│   └── AgedOut             it was there, and went when no setting kept it any more; says when, and which setting
 ├── WrongState              right thing, wrong moment
 │   └── Busy                somebody else is at it just now
 └── Unavailable             a part we need is not answering; try again
@@ -122,6 +124,12 @@ class BatchOutdated(ParcelRefused):
     code = "batch-outdated"
 
 
+class BaselineNeeded(ParcelRefused):
+    """Key or type of the resource changed, and what the pool holds can't be changed row by row: a full push comes first."""
+
+    code = "baseline-needed"
+
+
 class ParcelTooLarge(ParcelRefused):
     """Larger than EXCHANGE_MAX_PARCEL."""
 
@@ -168,6 +176,12 @@ class NotFound(ExchangeError):
     """It does not exist, or not for this caller."""
 
     code = "not-found"
+
+
+class AgedOut(NotFound):
+    """It was here and has been removed, as a setting says."""
+
+    code = "aged-out"
 
 
 class WrongState(ExchangeError):

@@ -24,6 +24,8 @@ class Tag(StrEnum):
     INDEX_SWAPPED = "index:target:swap"
     RESOURCE_OVERDUE = "clock:resource:overdue"
     LANDING_AGED_OUT = "intake:landing:age-out"
+    QUARANTINE_AGED_OUT = "gate:quarantine:age-out"
+    VERSIONS_AGED_OUT = "pool:version:age-out"
     CLIENT_CREATED = "client:secret:create"
     CLIENT_ROTATED = "client:secret:rotate"
     CLIENT_REVOKED = "client:secret:revoke"

@@ -52,6 +52,39 @@ class Settings(BaseSettings):
     spare_disk: Annotated[ByteSize, Field(description="Free disk that a push must leave untouched.")] = ByteSize(1024**3)
     keep_landed_pushes: Annotated[int, Field(ge=1, description="Landed bytes kept per resource: the last N pushes.")] = 3
     keep_landed_days: Annotated[int, Field(ge=1, description="Landed bytes kept at least this many days.")] = 30
+    keep_versions: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Days for which `as of` reaches back: a version of a pool or build of a base is kept so long after "
+            "the next one took its place. The newest is always kept.",
+        ),
+    ] = 400
+    keep_delivered_versions: Annotated[
+        int,
+        Field(ge=1, description="The same for a version that a delivery record names: days after the last such record."),
+    ] = 1096
+    keep_quarantine: Annotated[
+        int, Field(ge=1, description="Days after the verdict for which quarantined rows are kept.")
+    ] = 90
+    keep_row_errors: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Days after the verdict for which the row-error file is handed out; not longer than its rows are "
+            "kept (EXCHANGE_KEEP_QUARANTINE).",
+        ),
+    ] = 90
+    keep_staging: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Days for which judged rows wait for the pool; later they are made again from the landed bytes.",
+        ),
+    ] = 7
+    keep_reports: Annotated[
+        int, Field(ge=1, description="Days after the verdict for which Great Expectations' documents and pages are kept.")
+    ] = 400
     upload_hours: Annotated[
         int, Field(ge=1, description="Hours after its beginning at which an upload in parts, not yet landed, is removed.")
     ] = 24

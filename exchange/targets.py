@@ -1,7 +1,7 @@
 """What can be asked for: a pool or a base, as one value, with who provides each field and how it may be shared.
 
 Invariant: built from the current versions of the catalogue in one transaction; a department's contact comes with it, so
-that every refusal can say whom to ask.
+that every refusal can say whom to ask. The key alone is that of the version which answers: a pool may be older than its entry.
 """
 
 import re
@@ -63,15 +63,17 @@ class Target:
         return [provider.as_dict() for provider in dict.fromkeys(field.providers[0] for field in fields)]
 
 
-def load(session: Session, target: str) -> Target:
-    """Read a target from the control database.
+def load(session: Session, target: str, version: str | None = None) -> Target:
+    """Read a target from the control database. `version`: that will answer; None: the one that is served now.
 
     Raises:
         NotFound: neither a pool nor a base of that name, or the resource was retired.
     """
     kind, _, name = target.partition(":")
     named = kind in ("pool", "base") and _NAME.fullmatch(name)  # PostgreSQL takes no NUL, not even to look for
-    found = {"pool": _pool, "base": _base}[kind](session, name) if named else None
+    found = None
+    if named:
+        found = _pool(session, name, version) if kind == "pool" else _base(session, name)
     if found is None:
         raise NotFound(
             "目录中没有这个库或资源，请写作 base:<基础库> 或 pool:<资源>",
@@ -90,7 +92,7 @@ def fields_as_typed(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name if _FIELD.fullmatch(name) else "malformed" for name in names)
 
 
-def _pool(session: Session, name: str) -> Target | None:
+def _pool(session: Session, name: str, answering: str | None) -> Target | None:
     row = session.get(models.Resource, name)
     if row is None or row.retired_at is not None:
         return None
@@ -99,9 +101,24 @@ def _pool(session: Session, name: str) -> Target | None:
     provider = _providers(session)[row.department_code]
     fields = {item.name: _pool_field(item, resource, provider) for item in resource.items}
     overdue = {} if row.overdue_since is None else {row.id: row.overdue_since}
-    key_items = tuple(KeyItem.of(resource.item(name)) for name in resource.key)
-    key = resource.key[0] if len(resource.key) == 1 else None
+    keyed = _as_answering(session, name, answering) or resource
+    key_items = tuple(KeyItem.of(keyed.item(name)) for name in keyed.key)
+    key = keyed.key[0] if len(keyed.key) == 1 else None
     return Target(f"pool:{name}", resource.title, fields, key, key_items, overdue)
+
+
+def _as_answering(session: Session, name: str, version: str | None) -> Resource | None:
+    """The resource as the version that answers has it; None: nothing answers."""
+    if version is None:
+        version = session.scalar(select(models.ServingIndex.version).where(models.ServingIndex.target == f"pool:{name}"))
+    definition = session.scalar(
+        select(models.ResourceVersion.definition)
+        .join(models.Push, models.Push.resource_version == models.ResourceVersion.version)
+        .join(models.PoolCommit, models.PoolCommit.push_id == models.Push.id)
+        .where(models.ResourceVersion.resource_id == name, models.PoolCommit.resource_id == name)
+        .where(models.PoolCommit.receipt == version)
+    )
+    return None if definition is None else Resource.model_validate(definition)
 
 
 def _pool_field(item: Item, resource: Resource, provider: Provider) -> Field:

@@ -1,7 +1,8 @@
 """Explain: who said what, since when, and who said otherwise, for every field of one golden record.
 
-Invariant: nothing is kept for explaining; everything is read again from the very versions of the pools that the record was
-merged from, by the same SQL, so an explanation can't drift from the merge.
+Invariant: what is said is read again from the very versions of the pools that the record was merged from, by the same SQL,
+so an explanation can't drift from the merge. `since` reaches further back than versions are kept: a row carries its first
+batch, and `pools/said.py` knows what aged versions said first.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,9 @@ from exchange.errors import NotFound
 from exchange.house import House
 from exchange.keys import KeyItem
 from exchange.registry.models import BaseBuild
-from pools import lake, merge, pool, survivorship
+from pools import lake, merge, pool, said, survivorship
 from pools.pool import PoolCommitView
+from pools.said import First
 from pools.survivorship import Source
 
 Row = dict[str, Any]
@@ -28,7 +30,8 @@ _AT_ONCE = 16  # versions of a pool read in one statement while walking back
 
 @dataclass(frozen=True)
 class Said:
-    """One source's word on a field. `since`: the first batch in which that source's row carried this value."""
+    """One source's word on a field. `since`: the first batch in which that source's row carried this value; None where that
+    is no longer known."""
 
     resource: str
     item: str
@@ -37,8 +40,8 @@ class Said:
     batch: int
     push: str
     value: str
-    since_batch: int
-    since_push: str
+    since_batch: int | None
+    since_push: str | None
     differs: bool  # from the value that counts: then it is a conflict
 
 
@@ -55,13 +58,15 @@ class FieldExplained:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A golden record explained. A closed one is explained as of the last build that still saw its key."""
+    """A golden record explained. A closed one is explained as of the last build that still saw its key. `forgotten`: sources
+    whose version of then is no longer kept, so that only what counts is known of their word."""
 
     base: str
     build: str
     key: str
     closed: bool
     fields: tuple[FieldExplained, ...]
+    forgotten: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,7 +89,8 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
         sources = merge.sources_of(house, definition, seen.inputs)
         history = {source.resource.id: _History(house, connection, definition, source, seen, key) for source in sources}
         explained = tuple(_explained(wanted_field, row, history) for wanted_field in wanted)
-    return Explanation(base_id, newest.id, key, row["_closed"], explained)
+        forgotten = tuple(sorted(name for name, one in history.items() if one.forgotten))
+    return Explanation(base_id, newest.id, key, row["_closed"], explained, forgotten)
 
 
 class _History:
@@ -103,7 +109,10 @@ class _History:
         self.key_item = source.key_item
         self.facts = seen.inputs[source.resource.id]
         every = pool.versions(house, source.resource.id)
-        self.versions = [view for view in every if view.snapshot <= self.facts["snapshot"]]
+        then = [view for view in every if view.snapshot <= self.facts["snapshot"]]
+        self.versions = [view for view in then if view.aged_at is None]
+        self.whole = len(self.versions) == len(then)
+        self.forgotten = not self.whole and then[0].aged_at is not None
         self.read: list[Row] = []
         self.reading = self._walk()
 
@@ -111,10 +120,32 @@ class _History:
         """What it says in the version that was merged."""
         return self._at(0).get(column)
 
-    def since(self, column: str) -> PoolCommitView:
-        """The first version that carries that value, also when others came between."""
-        carrying = [place for place in range(len(self.versions)) if self._at(place).get(column) == self.value(column)]
-        return self.versions[carrying[-1]]
+    def since(self, field: BaseField, place: int) -> First:
+        """The first batch that carried that value, also when others came between."""
+        column, value = survivorship.said_name(field, place), self.value(survivorship.said_name(field, place))
+        carrying = [at for at in range(len(self.versions)) if self._at(at).get(column) == value]
+        first = self.versions[carrying[-1]]
+        known: list[First | None] = [(first.batch, first.push_id)]
+        if not self.whole:
+            known += [self._of_row(first, field, place, value), self.aged(field, place, value)]
+        return min(one for one in known if one is not None)
+
+    def aged(self, field: BaseField, place: int, value: Any) -> First | None:
+        """The first batch, among versions that are no longer kept, in which it said a value."""
+        resource_id, item = field.sources[place].resource, field.sources[place].item
+        kind = survivorship.field_type(field)
+        return said.first(self.house, self.connection, resource_id, item, kind, self.key, str(value))
+
+    def _of_row(self, view: PoolCommitView, field: BaseField, place: int, value: Any) -> First | None:
+        """The batch that a row itself came with, which may be older than any version that is kept."""
+        resource = catalogue.resource_at(self.house, view.resource_id, view.resource_version)
+        typed = survivorship.typed(resource.item(field.sources[place].item), field)
+        rows = lake.version(pool.table(resource.id), view.snapshot)
+        found = self.connection.execute(
+            f"SELECT _batch, _push FROM {rows} WHERE {survivorship.is_key(self.key_item)} AND {typed} = ? ORDER BY 1 LIMIT 1",
+            [self.key, value],
+        ).fetchone()
+        return None if found is None else (int(found[0]), str(found[1]))
 
     def _at(self, place: int) -> Row:
         while len(self.read) <= place:
@@ -139,8 +170,8 @@ class _History:
         source = Source(resource, lake.version(pool.table(resource.id), view.snapshot), self.key_item)
         if source.item(self.key_item) is None:
             return None
-        said = survivorship.candidates(self.definition, source, survivorship.is_key(self.key_item))
-        return f"SELECT {place} AS _place, * FROM ({said})"
+        candidates = survivorship.candidates(self.definition, source, survivorship.is_key(self.key_item))
+        return f"SELECT {place} AS _place, * FROM ({candidates})"
 
 
 def _explained(field: BaseField, row: Row, history: dict[str, _History]) -> FieldExplained:
@@ -148,11 +179,15 @@ def _explained(field: BaseField, row: Row, history: dict[str, _History]) -> Fiel
     source: Said | None = None
     others = []
     for place, origin in enumerate(field.sources):
-        said = _said(field, place, history.get(origin.resource), row[field.name])
-        if said is not None and place == counts:
-            source = said
-        elif said is not None:
-            others.append(said)
+        one = history.get(origin.resource)
+        if one is not None and one.forgotten:
+            source = _forgotten(field, place, one, row[field.name]) if place == counts else source
+            continue
+        word = _said(field, place, one, row[field.name])
+        if word is not None and place == counts:
+            source = word
+        elif word is not None:
+            others.append(word)
     return FieldExplained(field.name, field.title, _text(row[field.name]), source, tuple(others))
 
 
@@ -161,7 +196,15 @@ def _said(field: BaseField, place: int, history: _History | None, counts: Any) -
     value = None if history is None else history.value(column)
     if history is None or value is None:
         return None
-    since = history.since(column)
+    return _word(field, place, history, value, history.since(field, place), differs=value != counts)
+
+
+def _forgotten(field: BaseField, place: int, history: _History, value: Any) -> Said:
+    """Whose word counted when it was last seen: the record keeps the value, the registry who said it."""
+    return _word(field, place, history, value, history.aged(field, place, value), differs=False)
+
+
+def _word(field: BaseField, place: int, history: _History, value: Any, since: First | None, *, differs: bool) -> Said:
     facts, origin = history.facts, field.sources[place]
     return Said(
         resource=origin.resource,
@@ -171,9 +214,9 @@ def _said(field: BaseField, place: int, history: _History | None, counts: Any) -
         batch=facts["batch"],
         push=facts["push"],
         value=str(value),
-        since_batch=since.batch,
-        since_push=since.push_id,
-        differs=value != counts,
+        since_batch=None if since is None else since[0],
+        since_push=None if since is None else since[1],
+        differs=differs,
     )
 
 

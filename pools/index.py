@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,28 @@ def swap(house: House, target: str, progress: Progress = silent) -> str:
             .values(target=target, **values)
             .on_conflict_do_update(index_elements=["target"], set_=values | {"swapped_at": text("now()")})
         )
+        session.execute(text("UPDATE standing SET version = version + 1"))  # the key of what is served may be another
         events.record(session, events.Tag.INDEX_SWAPPED, object_id=shape.version, target=target, rows=shape.rows)
         _remove_old(path.parent, {shape.version, None if served is None else served.version})
     os.utime(path.parent)  # readers notice at once; without it, within their refresh time
     return shape.version
+
+
+def clean(house: House, *, before: datetime) -> int:
+    """Remove files that are not served and older than a moment, and drafts of killed writers; how many."""
+    removed = 0
+    for place in house.settings.folder("index").iterdir():
+        with house.registry.session() as session:
+            lock = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+            if not session.scalar(lock, {"name": f"index {place.name}"}):
+                continue  # it is being swapped this moment
+            served = session.get(ServingIndex, place.name)
+            kept = None if served is None else served.version
+            for path in [*place.glob("*.lmdb"), *place.glob("*.part")]:
+                if path.stem != kept and path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    removed += 1
+    return removed
 
 
 def folder(house: House, target: str) -> Path:

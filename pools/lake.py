@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -39,6 +40,8 @@ BUCKET_COLUMN = {"_bucket": "UTINYINT"}
 
 _PREPARING = 0x4C414B45  # one process at a time makes the catalogue
 _TRIES = 8
+_AT_ONCE = 500  # snapshots forgotten in one statement
+_CLOCKS_DIFFER = timedelta(hours=1)  # at most, the server's and this machine's
 
 Facts = dict[str, Any]
 Work = Callable[[DuckDBPyConnection], Facts]
@@ -99,14 +102,18 @@ def commit(house: House, *, author: str, receipt: str, work: Work) -> Commit:
         Unavailable: the engine failed or conflicts did not end; nothing was committed.
     """
     prepare(house)
-    retrying = tenacity.Retrying(
+    with without_values("提交", "committing"):
+        return _retrying()(_commit_once, house, author, receipt, work)
+
+
+def _retrying() -> tenacity.Retrying:
+    """Conflicts with other writers are tried again."""
+    return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(duckdb.TransactionException),
         stop=tenacity.stop_after_attempt(_TRIES),
         wait=tenacity.wait_random_exponential(multiplier=0.05, max=2),
         reraise=True,
     )
-    with without_values("提交", "committing"):
-        return retrying(_commit_once, house, author, receipt, work)
 
 
 def _commit_once(house: House, author: str, receipt: str, work: Work) -> Commit:
@@ -123,6 +130,56 @@ def _commit_once(house: House, author: str, receipt: str, work: Work) -> Commit:
         connection.execute("COMMIT")  # a connection closed without it rolls back
         row = connection.execute("SELECT id FROM lake.last_committed_snapshot()").fetchone()
         return Commit(receipt, row[0] if row else 0, facts)
+
+
+def expire(house: House, *, keep: set[int], before: datetime) -> int:
+    """Forget every snapshot from before a moment that is not to be kept; how many. Their files are listed, and go later.
+
+    Raises:
+        Unavailable: the engine failed; what was forgotten before stays forgotten.
+    """
+    with without_values("清理", "cleaning"), house.lake() as connection:
+        rows = connection.execute("SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ?", [before]).fetchall()
+        newest = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
+    old = sorted({int(row[0]) for row in rows} - keep - {newest[0] if newest else 0})
+    for start in range(0, len(old), _AT_ONCE):
+        listed = ", ".join(map(str, old[start : start + _AT_ONCE]))
+        with without_values("清理", "cleaning"):
+            _retrying()(_call, house, f"ducklake_expire_snapshots('lake', versions => [{listed}])")
+    return len(old)
+
+
+def clean(house: House, *, before: datetime) -> tuple[int, int]:
+    """Remove files that were listed before a moment, and those that no commit has ever named; how many of either.
+
+    A transaction at work writes files that nothing names yet: none is touched that is as young as the oldest transaction.
+
+    Raises:
+        Unavailable: the engine failed; the next run goes on.
+    """
+    with without_values("清理", "cleaning"):
+        listed = _retrying()(_call, house, f"ducklake_cleanup_old_files('lake', older_than => {_moment(before)})")
+        until = min(before, _oldest_work(house) or before)
+        orphaned = _retrying()(_call, house, f"ducklake_delete_orphaned_files('lake', older_than => {_moment(until)})")
+    return listed, orphaned
+
+
+def _call(house: House, function: str) -> int:
+    with house.lake() as connection:
+        return len(connection.execute(f"CALL {function}").fetchall())
+
+
+def _oldest_work(house: House) -> datetime | None:
+    """When the oldest transaction began that now works on the lake, by the server's clock, less what clocks may differ."""
+    with psycopg.connect(house.databases.lake.url(), autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT min(xact_start) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return None if row is None or row[0] is None else row[0] - _CLOCKS_DIFFER
+
+
+def _moment(when: datetime) -> str:
+    return f"TIMESTAMPTZ {literal(when.isoformat())}"
 
 
 def snapshot_of(connection: DuckDBPyConnection, receipt: str) -> int | None:

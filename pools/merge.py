@@ -15,11 +15,13 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, events
-from exchange.catalogue.model import BaseDefinition
+from exchange.catalogue.change import same_pool
+from exchange.catalogue.model import BaseDefinition, FieldSource
+from exchange.errors import AgedOut
 from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
-from exchange.registry.models import BaseBuild, Department, PoolCommit, Push
+from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, Resource
 from pools import lake, pool, survivorship
 from pools.survivorship import Source
 
@@ -49,7 +51,8 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
     """Build a base from the newest versions of its pools.
 
     Returns None when there is nothing to do: no input changed since the last build, or no source has pooled anything yet
-    (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds.
+    (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds. While a pool
+    is still of another key or type than the catalogue in force, the base goes on under the definition it was built by.
 
     Raises:
         NotFound: no such base.
@@ -59,8 +62,8 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
     with house.registry.session() as session:
         _one_at_a_time(session, base_id)
         _adopt_orphan(house, session, base_id)
-        inputs = newest_inputs(session, definition)
         last = last_build(session, base_id)
+        definition, inputs = _readable(house, session, definition, last)
         if not _worth_building(definition, inputs, last):
             return None
         facts = {"number": last.number + 1 if last else 1, "base_version": definition.version, "inputs": inputs}
@@ -76,6 +79,27 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
 def last_build(session: Session, base_id: str) -> BaseBuild | None:
     """The newest build of a base."""
     return session.scalar(select(BaseBuild).where(BaseBuild.base_id == base_id).order_by(BaseBuild.number.desc()).limit(1))
+
+
+def aged_out(house: House, session: Session, built: BaseBuild) -> AgedOut:
+    """That a build is no longer kept, and which one is the oldest that is."""
+    assert built.aged_at is not None  # noqa: S101 - the caller asked
+    still = select(BaseBuild).where(BaseBuild.base_id == built.base_id, BaseBuild.aged_at.is_(None))
+    oldest = session.scalars(still.order_by(BaseBuild.number).limit(1)).one()
+    when, since = built.aged_at.astimezone(CHINA), oldest.built_at.astimezone(CHINA)
+    days = house.settings.keep_versions
+    return AgedOut(
+        f"base:{built.base_id} 的构建 {built.id} 已于 {when:%Y-%m-%d} 按保留期清除（EXCHANGE_KEEP_VERSIONS={days} 天）；"
+        f"现存最早的构建是 {oldest.id}（第 {oldest.number} 次，{since:%Y-%m-%d %H:%M}）",
+        f"build {built.id} of base:{built.base_id} went on {when:%Y-%m-%d}, when no setting kept it any more "
+        f"(EXCHANGE_KEEP_VERSIONS={days} days); the oldest there is is {oldest.id} (number {oldest.number}, "
+        f"{since:%Y-%m-%d %H:%M})",
+        reason="aged-out",
+        target=f"base:{built.base_id}",
+        oldest=oldest.id,
+        number=oldest.number,
+        since=since.isoformat(timespec="seconds"),
+    )
 
 
 def was_built(house: House, base_id: str) -> bool:
@@ -213,6 +237,39 @@ class _Merge:
     def _run(self, statement: str) -> int:
         row = self.connection.execute(statement).fetchone()
         return int(row[0]) if row else 0
+
+
+def _readable(
+    house: House, session: Session, definition: BaseDefinition, last: BaseBuild | None
+) -> tuple[BaseDefinition, Inputs]:
+    """The definition by which the pools can be read as they are now, and what goes in; nothing when there is none.
+
+    A catalogue may be ahead of a pool: then the definition of the last build still fits. A base that was never built
+    leaves out the pools it can't read yet.
+    """
+    inputs = newest_inputs(session, definition)
+    late = {
+        origin.resource
+        for origin in definition.key_sources
+        if origin.resource in inputs and _behind(house, session, origin, inputs[origin.resource])
+    }
+    if not late:
+        return definition, inputs
+    if last is None:
+        return definition, {name: facts for name, facts in inputs.items() if name not in late}
+    before = catalogue.base_at(house, definition.id, last.base_version)
+    kept = newest_inputs(session, before)
+    fits = all(source.item(source.key_item) is not None for source in sources_of(house, before, kept))
+    return before, kept if fits else {}
+
+
+def _behind(house: House, session: Session, origin: FieldSource, facts: dict[str, Any]) -> bool:
+    """Whether a pool is still of another key or type than the catalogue in force, or lacks the item that keys are in."""
+    pooled = catalogue.resource_at(house, origin.resource, facts["resource_version"])
+    now = session.get_one(Resource, origin.resource)
+    if not same_pool(pooled, catalogue.resource_at(house, origin.resource, now.current)):
+        return True
+    return all(item.name != origin.item for item in pooled.items)
 
 
 def _worth_building(definition: BaseDefinition, inputs: Inputs, last: BaseBuild | None) -> bool:

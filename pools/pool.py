@@ -3,6 +3,8 @@
 Invariant: a version of a pool is one lake commit named by its receipt; `pool_commit` only ever points at such a commit, so
 a push killed between the two is finished, not repeated. What a commit changes is the true difference (`difference`): rows
 that a push repeats stay as they were. Versions rise in batch number, and a push that builds on another waits for it.
+A full push under another key or type begins the pool anew (`exchange/catalogue/change.py`): nothing of the older one is
+compared or converted, and it stays readable under its own versions.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,11 +15,13 @@ from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, events
+from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted, sql_type
-from exchange.errors import NotFound, WrongState
+from exchange.errors import AgedOut, NotFound, WrongState
 from exchange.house import House
 from exchange.intake import order
+from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import PoolCommit, Push
 from pools import difference, lake
@@ -51,9 +55,11 @@ class PoolCommitView:
     deleted: int | None
     absent: int | None
     committed_at: datetime
+    aged_at: datetime | None
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"committed_at": self.committed_at.isoformat()}
+        aged = None if self.aged_at is None else self.aged_at.isoformat()
+        return asdict(self) | {"committed_at": self.committed_at.isoformat(), "aged_at": aged}
 
 
 def admit(house: House, push_id: str, progress: Progress = silent) -> PoolCommitView | None:
@@ -165,14 +171,15 @@ def rows_sql(house: House, resource_id: str, as_of_push: str | None = None) -> s
     """The rows of a pool (`_row`, `_batch`, `_push`, `_hash`, items), now or as an earlier push left them; SQL after FROM.
 
     Raises:
-        NotFound: nothing was pooled, or that push is no version of this pool.
+        NotFound: nothing was pooled, or that push is no version of this pool. AgedOut: it is no longer kept.
     """
     return lake.version(table(resource_id), _version(house, resource_id, as_of_push).snapshot)
 
 
 def changes_sql(house: House, resource_id: str, push_id: str | None = None) -> str:
     """What the newest version, or that of a push, changed: the key items and `_op` (I inserted, C changed, D deleted), one
-    row for each row it touched; SQL after FROM. The first version of a pool inserts everything and lists nothing.
+    row for each row it touched; SQL after FROM. The first version of a pool, and the first under another key or type,
+    inserts everything and lists nothing.
 
     Raises:
         NotFound: as `rows_sql`.
@@ -214,12 +221,11 @@ class _Commit:
             self.previous = catalogue.resource_at(house, resource.id, before.resource_version)
 
     def run(self, fresh: str) -> lake.Facts:
-        if self.before is None:
+        if self.before is None or self.previous is None or not same_pool(self.previous, self.resource):
             rows = self._write_anew(fresh, None)
             figures = difference.Figures(rows, 0, 0, 0)
             keep_changes(self.connection, self.resource, first=True)
             return self._facts(rows, figures, small=0)
-        assert self.previous is not None  # noqa: S101 - a version before has a resource
         old = as_now(lake.version(table(self.resource.id), self.before.snapshot), self.previous, self.resource)
         figures = difference.compute(self.connection, self.resource, self.push.mode, fresh, old)
         small = self._small_ones(figures)
@@ -474,11 +480,35 @@ def _version(house: House, resource_id: str, push_id: str | None) -> PoolCommitV
             resource=resource_id,
             push=push_id,
         )
+    if wanted[0].aged_at is not None:
+        raise aged_out(house, f"pool:{resource_id}", wanted[0].aged_at, oldest(house, resource_id))
     return wanted[0]
 
 
+def oldest(house: House, resource_id: str) -> PoolCommitView:
+    """The oldest version of a pool that is still kept; the newest always is."""
+    return next(view for view in versions(house, resource_id)[::-1] if view.aged_at is None)
+
+
+def aged_out(house: House, target: str, when: datetime, oldest: PoolCommitView) -> AgedOut:
+    """That a version of a pool is no longer kept, and which one is the oldest that is."""
+    since = oldest.committed_at.astimezone(CHINA)
+    return AgedOut(
+        f"{target} 的这个版本已于 {when.astimezone(CHINA):%Y-%m-%d} 按保留期清除（EXCHANGE_KEEP_VERSIONS={house.settings.keep_versions} 天）；"
+        f"现存最早的版本是 {oldest.receipt}（第 {oldest.batch} 批，{since:%Y-%m-%d %H:%M} 入库）",
+        f"that version of {target} went on {when.astimezone(CHINA):%Y-%m-%d}, when no setting kept it any more "
+        f"(EXCHANGE_KEEP_VERSIONS={house.settings.keep_versions} days); the oldest there is is {oldest.receipt} "
+        f"(batch {oldest.batch}, pooled {since:%Y-%m-%d %H:%M})",
+        reason="aged-out",
+        target=target,
+        oldest=oldest.receipt,
+        batch=oldest.batch,
+        since=since.isoformat(timespec="seconds"),
+    )
+
+
 def _view(commit: PoolCommit, push: Push) -> PoolCommitView:
-    own = ("receipt", "push_id", "snapshot", "rows", *_FIGURES, "committed_at")
+    own = ("receipt", "push_id", "snapshot", "rows", *_FIGURES, "committed_at", "aged_at")
     return PoolCommitView(
         resource_id=push.resource_id,
         resource_version=push.resource_version,

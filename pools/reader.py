@@ -32,6 +32,7 @@ class _Served:
     version: str
     file: index.IndexFile
     refs: _RefsByBuild
+    fields: frozenset[str]
     touched: int
     asked: float
 
@@ -54,7 +55,8 @@ class IndexReader:
         """
         served = self._current(target)
         find, fields = served.file.find, served.file.fields
-        return Found(target, served.version, {key: _record(key, find(key), fields, served.refs) for key in keys})
+        records = {key: _record(key, find(key), fields, served.refs) for key in keys}
+        return Found(target, served.version, records, served.fields)
 
     def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
         """What an earlier version held for each key, read from the lake: a tenth of a second, not for an event loop.
@@ -69,7 +71,8 @@ class IndexReader:
             asked = f"SELECT key, record FROM ({shape.records}) WHERE list_contains(?, key)"
             found = {key: json.loads(record) for key, record in connection.execute(asked, [list(keys)]).fetchall()}
         fields, refs = list(shape.columns), _refs(shape.refs)
-        return Found(target, version, {key: _record(key, found.get(key), fields, refs) for key in keys})
+        records = {key: _record(key, found.get(key), fields, refs) for key in keys}
+        return Found(target, version, records, frozenset(fields))
 
     def _current(self, target: str) -> _Served:
         served = self._served.get(target)
@@ -88,7 +91,7 @@ class IndexReader:
                 file = known.file if known and known.version == version else index.IndexFile(path, self._house.seal)
             except FileNotFoundError:
                 continue
-            served = _Served(version, file, _refs(file.refs), touched, time.monotonic())
+            served = _Served(version, file, _refs(file.refs), frozenset(file.fields), touched, time.monotonic())
             self._served[target] = served  # the one before closes when its last look-up lets go of it
             return served
         raise NotFound(

@@ -60,7 +60,7 @@ def earlier(house: House, session: Session, target: str, version: str) -> Shape:
     """A target as a push left its pool, or as a build left its base.
 
     Raises:
-        NotFound: no such target, or that is no version of it.
+        NotFound: no such target, or that is no version of it. AgedOut: it was one, and is no longer kept.
     """
     shape = _make(house, session, target, version)
     if shape is None:
@@ -98,6 +98,8 @@ def _pool_shape(house: House, session: Session, name: str, version: str | None) 
     if found is None:
         return None
     commit, push, provider = found
+    if commit.aged_at is not None:
+        raise pool.aged_out(house, f"pool:{name}", commit.aged_at, pool.oldest(house, name))
     resource = catalogue.resource_at(house, name, push.resource_version)
     columns = {item.name: sql_type(item) for item in resource.items}
     said = {"resource": name} | merge.source_facts(commit, push, provider)
@@ -122,6 +124,8 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
     built = merge.last_build(session, name) if version is None else session.get(BaseBuild, version)
     if built is None or built.base_id != name:
         return None
+    if built.aged_at is not None:
+        raise merge.aged_out(house, session, built)
     definition = catalogue.base_at(house, name, built.base_version)
     relation = lake.version(merge.table(name), built.snapshot)
     with lake.opened(house) as connection:

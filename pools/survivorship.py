@@ -78,7 +78,7 @@ def candidates(definition: BaseDefinition, source: Source, predicate: str) -> st
         for place, origin in enumerate(field.sources):
             item = source.item(origin.item) if origin.resource == source.resource.id else None
             if item is not None:
-                said.append((_newest(source, _typed(item, field)), said_column(field, place)))
+                said.append((_newest(source, typed(item, field)), said_column(field, place)))
     known = f"true AS {_known_column(definition, source)}"
     columns = ", ".join([f"{quoted(source.key_item)} AS {_KEY}", known, *(f"{value} AS {name}" for value, name in said)])
     grouping = "" if source.one_row_a_key else f" GROUP BY {quoted(source.key_item)}"
@@ -193,7 +193,8 @@ def _newest(source: Source, value: str) -> str:
     return f"arg_max({value}, ROW({age(source.resource)}, _batch, _row)) FILTER (WHERE {value} IS NOT NULL)"
 
 
-def _typed(item: Item, field: BaseField) -> str:
+def typed(item: Item, field: BaseField) -> str:
+    """SQL: an item's value as the field has it."""
     return _cast(quoted(item.name), sql_type(item), field_type(field))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from exchange import catalogue, events
 from exchange.callers import Caller
+from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import AccessRefused, NotFound, WrongState
@@ -110,11 +111,16 @@ def _write(connection: DuckDBPyConnection, resource: Resource, had: Resource, no
     table = pool.table(resource.id)
     current = lake.version(table, now)
     restored = f"(SELECT * FROM {current} WHERE false)" if kept is None else lake.version(table, kept)
-    figures = difference.compute(connection, resource, "full", restored, pool.as_now(current, had, resource))
+    compared = same_pool(had, resource)
+    if compared:
+        figures = difference.compute(connection, resource, "full", restored, pool.as_now(current, had, resource))
     items = {item.name: sql_type(item) for item in resource.items}
     columns = pool.OWN_COLUMNS | items
     listed = ", ".join(map(quoted, columns))
     with lake.replacing(connection, table, columns, pool.bucket_item(resource)) as draft:
         row = connection.execute(f"INSERT INTO {draft} SELECT {listed} FROM {restored}").fetchone()
-    pool.keep_changes(connection, resource)
-    return {"rows": int(row[0]) if row else 0, "small": 0} | asdict(figures)
+    rows = int(row[0]) if row else 0
+    if not compared:  # another key or type: as at its beginning, everything came
+        figures = difference.Figures(rows, 0, 0, 0)
+    pool.keep_changes(connection, resource, first=not compared)
+    return {"rows": rows, "small": 0} | asdict(figures)

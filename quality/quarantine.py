@@ -6,21 +6,22 @@ One line per row and rule: `_row`, `rule`, `level`, `title`, `reason`, `value` (
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from duckdb import DuckDBPyConnection
 from polars import DataFrame
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from exchange import access_log
+from exchange import access_log, events
 from exchange.access_log import AccessEntry
 from exchange.callers import Caller
 from exchange.catalogue.model import Level, Resource
 from exchange.catalogue.sql import literal, quoted
-from exchange.errors import AccessRefused, NotFound
+from exchange.errors import AccessRefused, AgedOut, NotFound
 from exchange.house import House
-from exchange.intake import tables
-from exchange.registry.models import Push
+from exchange.intake import pushes, tables
+from exchange.registry.models import Event, Verdict
 from quality import check
 from quality.rules import Rule, fails, fails_any
 from quality.subject import Subject
@@ -55,13 +56,14 @@ def write(house: House, connection: DuckDBPyConnection, subject: Subject, failed
     connection.execute("DROP TABLE _failing")
 
 
-def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = False) -> bytes:
+def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = False, now: datetime | None = None) -> bytes:
     """The row-error file: CSV in UTF-8 with BOM, one line per rejected row and rule, in the order of the rows.
 
     A cell that a spreadsheet would run as a formula gets an apostrophe before it. `warnings` adds what was only noted.
 
     Raises:
-        NotFound: no such push, not judged yet, or aged out. AccessRefused: another department's push.
+        NotFound: no such push, or not judged yet. AgedOut: no setting keeps it any more; says when it went, and which.
+        AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
     entry = AccessEntry(
@@ -84,27 +86,46 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
             recorded=recorded,  # so that the door does not record it again
         )
     path = quarantine_file(house, push_id)
-    if not path.exists():
+    missing = _missing(house, push_id, path, now or datetime.now(UTC))
+    if missing is not None:
         access_log.append(house, replace(entry, decision="not_found", reason="no row-error file"))
-        raise NotFound(
-            f"推送 {push_id} 没有行错误文件：尚未检查，或已随原始数据按保留规则清除",
-            f"push {push_id} has no row-error file: not judged yet, or removed with its landed bytes by the retention rule",
-        )
+        raise missing
     content = _csv(house, path, warnings)
     digest = house.seal.keyed_hash("answer", content)
     access_log.append(house, replace(entry, answer_digest=digest))
     return content
 
 
-def age_out(house: House) -> int:
-    """Remove what is kept of pushes whose landed bytes have been aged out; how many files."""
-    kept = {path.stem: path for path in house.settings.folder("quarantine").glob("P*.parquet")}
-    query = select(Push.id).where(Push.id.in_(kept), Push.landed_removed_at.is_not(None))
+def _missing(house: House, push_id: str, path: Path, now: datetime) -> NotFound | None:
+    """Why there is no row-error file to hand out; None: there is one."""
     with house.registry.session() as session:
-        gone = list(session.scalars(query))
-    for push_id in gone:
-        kept[push_id].unlink(missing_ok=True)
-    return len(gone)
+        judged = session.scalar(select(Verdict.decided_at).where(Verdict.push_id == push_id))
+        went = session.scalar(
+            select(func.min(Event.at)).where(Event.object_id == push_id, Event.tag == events.Tag.QUARANTINE_AGED_OUT)
+        )
+    settings = house.settings
+    if not path.exists() and went is not None:
+        return _aged_out(push_id, went, "EXCHANGE_KEEP_QUARANTINE", settings.keep_quarantine)
+    if not path.exists() or judged is None:
+        return NotFound(
+            f"推送 {push_id} 没有行错误文件：尚未检查",
+            f"push {push_id} has no row-error file: not judged yet",
+        )
+    until = judged + timedelta(days=settings.keep_row_errors)
+    return None if now <= until else _aged_out(push_id, until, "EXCHANGE_KEEP_ROW_ERRORS", settings.keep_row_errors)
+
+
+def _aged_out(push_id: str, when: datetime, setting: str, days: int) -> AgedOut:
+    day = f"{when.astimezone(pushes.CHINA):%Y-%m-%d}"
+    return AgedOut(
+        f"推送 {push_id} 的行错误文件已于 {day} 按保留期清除（{setting}={days} 天）；质检报告仍在，"
+        "如需改正请用原文件重新推送",
+        f"the row-error file of push {push_id} went on {day}, when its time was over ({setting}={days} days); the report is "
+        "still there: to mend rows, push the original file again",
+        push=push_id,
+        setting=setting,
+        removed=day,
+    )
 
 
 def _csv(house: House, path: Path, warnings: bool) -> bytes:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +26,7 @@ from exchange.house import House
 from exchange.intake import folder, landing
 from exchange.intake.parcel import Declaration
 from exchange.settings import read_settings
-from pools import index, merge, pool, way
+from pools import ageing, index, merge, pool, way
 from quality import expectations, gate
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +55,10 @@ def withdraw(house: House, push_id: str, department: str) -> None:
     way.withdraw(house, Caller(None, department), push_id)
 
 
+def age(house: House, moment: str) -> None:
+    ageing.everything(house, datetime.fromisoformat(moment))
+
+
 LANDING = ("exchange/intake/landing.py", "exchange/intake/tables.py", "exchange/intake/leftovers.py", "exchange/seal.py")
 GATE = tuple(f"quality/{name}.py" for name in ("gate", "check", "expectations", "quarantine", "staging", "verdict"))
 STEPS = {
@@ -65,6 +70,7 @@ STEPS = {
     "build": Step(merge.build, ("pools/merge.py", *LAKE)),
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
+    "age": Step(age, (*(f"pools/{name}.py" for name in ("ageing", "said", "index")), "quality/ageing.py", *LAKE)),
     "process": Step(way.process, EVERYTHING),
     "withdraw": Step(withdraw, EVERYTHING),
     "rebuild": Step(way.rebuild, EVERYTHING),

@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands to the top level."""
     app.command()(migrate)
     app.command()(up)
+    app.command()(age)
     app.command()(demo)
 
 
@@ -52,6 +53,17 @@ def up(as_json: Json = False) -> None:
 
     with mistakes_explained(as_json):
         raise typer.Exit(run(read_settings()))
+
+
+def age(as_json: Json = False) -> None:
+    """清除保留期已过的原始数据、隔离行、历史版本 / remove what no setting keeps any more; the clock does it every night"""
+    from datetime import UTC, datetime
+
+    from api.opening import opened
+    from pools import ageing
+
+    with mistakes_explained(as_json), opened() as house:
+        show(ageing.everything(house, datetime.now(UTC)), as_json)
 
 
 def demo(

@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from exchange import events
+from exchange.catalogue import effects, lookup, predicates, snapshot
 from exchange.catalogue import folder as folders
-from exchange.catalogue import lookup, predicates, snapshot
 from exchange.catalogue.draft import Draft, Reading, ResourceDraft
 from exchange.catalogue.model import BaseEntry, Department, Resource, RuleSpec
 from exchange.errors import CatalogueError
@@ -32,7 +32,8 @@ _LOCK = 0x45584C44  # one load at a time, in every process
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load did, by resource id; `bases` says loaded, changed, unchanged or retired for each base."""
+    """What a load did, by resource id; `bases` says loaded, changed, unchanged or retired for each base. `effects`: what will
+    become of pools that are there already, in both languages."""
 
     loaded: tuple[str, ...]  # new, or back after having been retired
     changed: tuple[str, ...]
@@ -40,6 +41,7 @@ class LoadReport:
     retired: tuple[str, ...]
     departments: int
     bases: dict[str, str]
+    effects: tuple[dict[str, str], ...] = ()  # resource, effect, zh, en
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -160,7 +162,13 @@ def _store(session: Session, draft: Draft, now: datetime, by: str | None) -> Loa
         return tuple(sorted(name for name, outcome in done.items() if outcome == what))
 
     return LoadReport(
-        those("loaded"), those("changed"), those("unchanged"), retired, len(draft.departments), dict(sorted(bases.items()))
+        those("loaded"),
+        those("changed"),
+        those("unchanged"),
+        retired,
+        len(draft.departments),
+        dict(sorted(bases.items())),
+        tuple(effect for entry in draft.resources for effect in effects.of(session, entry.id, draft.bases)),
     )
 
 

@@ -87,6 +87,23 @@ def resource_at(house: House, resource_id: str, version: int) -> Resource:
         )
 
 
+def defined(session: Session, resource_id: str, version: int) -> Resource:
+    """The same inside a transaction, for a version that is known to be there."""
+    return Resource.model_validate(session.get_one(models.ResourceVersion, (resource_id, version)).definition)
+
+
+def pooled_as(session: Session, resource_id: str) -> Resource | None:
+    """The resource as its pool is now, which may be older than the catalogue; None: nothing was pooled yet."""
+    version = session.scalar(
+        select(models.Push.resource_version)
+        .join(models.PoolCommit, models.PoolCommit.push_id == models.Push.id)
+        .where(models.PoolCommit.resource_id == resource_id)
+        .order_by(models.PoolCommit.snapshot.desc())
+        .limit(1)
+    )
+    return None if version is None else defined(session, resource_id, version)
+
+
 def base(house: House, base_id: str) -> BaseDefinition:
     """A base database's definition in force.
 

@@ -94,6 +94,10 @@ async def _answer(house: House, reader: Reader, caller: Caller, request: Request
     mode = _well_formed(request)
     need = Need(request.target, request.mode, request.fields, request.purpose)
     grant = grants.covering(target, given, need, grants.today())
+    if (version := request.as_of) is not None:  # it may have had another key
+        target = await known.read(
+            house, ("target", request.target, version), lambda session: targets.load(session, request.target, version)
+        )
     asked = replace(request, keys=tuple(dict.fromkeys(keys.stored(target.key_items, key) for key in request.keys)))
     # what is served now is read in microseconds; an earlier version must not keep the others waiting
     found = mode.read(reader, asked) if asked.as_of is None else await asyncio.to_thread(mode.read, reader, asked)
@@ -169,6 +173,7 @@ def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> 
         "answered_at": datetime.now(_BEIJING).isoformat(timespec="milliseconds"),
         "overdue": any(late.values()),
         "masked": sorted(hidden),
+        "not_in_version": [name for name in request.fields if found.fields is not None and name not in found.fields],
         "sources": {name: _shown_source(ref, target) for ref, name in sources.items()},
         "records": records,
     }

@@ -41,6 +41,7 @@ class Found:
     target: str
     version: str
     records: Mapping[str, Record | None]
+    fields: frozenset[str] | None = None  # those the version has at all; None: every one
 
 
 class Reader(Protocol):

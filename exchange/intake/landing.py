@@ -50,7 +50,7 @@ from exchange.house import House
 from exchange.intake import leftovers, tables
 from exchange.intake.form import form_of
 from exchange.intake.formats.format import Shape
-from exchange.intake.order import refuse_outdated
+from exchange.intake.order import refuse_outdated, refuse_without_baseline
 from exchange.intake.parcel import Declaration
 from exchange.intake.places import PURPOSE, landed_file, part_file, rows_file
 from exchange.intake.pushes import CHINA, Receipt
@@ -200,6 +200,7 @@ class Landing:
             _one_at_a_time(session, self._resource.id)
             if _of_batch(session, declaration) is None:
                 refuse_outdated(session, declaration)
+                refuse_without_baseline(session, declaration, self._resource)
             push = session.scalars(
                 insert(Push)
                 .values(
@@ -242,7 +243,7 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
 
     Raises:
         NotFound: no such resource, or retired. AccessRefused: another department's.
-        ParcelTooLarge, NoRoom, BatchReused, BatchOutdated, CountMismatch: nothing changed.
+        ParcelTooLarge, NoRoom, BatchReused, BatchOutdated, BaselineNeeded, CountMismatch: nothing changed.
     """
     with _told(house, caller, declaration, door):
         resource = _own(house, caller, declaration.resource_id)
@@ -251,6 +252,7 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
             existing = _of_batch(session, declaration)
             if existing is None:
                 refuse_outdated(session, declaration)
+                refuse_without_baseline(session, declaration, resource)
         if existing is not None:
             if existing.algorithm == declaration.algorithm:
                 landing.existing = _same_parcel(existing, declaration)

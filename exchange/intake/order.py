@@ -1,16 +1,18 @@
 """The order of a resource's batches: which may still land, and which must wait for another.
 
 Invariant: a full push waits for nobody and makes everything older pointless; any other builds on the batch before it, so it
-waits until that one is settled. Nothing here changes anything.
+waits until that one is settled, and never builds on a pool of another key or type. Nothing here changes anything.
 """
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from exchange.errors import BatchOutdated
+from exchange.catalogue import change, lookup
+from exchange.catalogue.model import Resource
+from exchange.errors import BaselineNeeded, BatchOutdated
 from exchange.intake.parcel import Declaration
 from exchange.intake.pushes import DECIDED
-from exchange.registry.models import PoolCommit, Push
+from exchange.registry.models import Push
 
 
 def refuse_outdated(session: Session, declaration: Declaration) -> None:
@@ -34,11 +36,46 @@ def refuse_outdated(session: Session, declaration: Declaration) -> None:
     )
 
 
+def refuse_without_baseline(session: Session, declaration: Declaration, resource: Resource) -> None:
+    """Refuse to change row by row what lies there under another key or type.
+
+    Raises:
+        BaselineNeeded: the pool is of an older form, and no full push of the new one is on its way.
+    """
+    had = lookup.pooled_as(session, resource.id)
+    if declaration.mode == "full" or had is None or change.same_pool(had, resource):
+        return
+    query = select(Push.resource_version).where(
+        Push.resource_id == resource.id,
+        Push.mode == "full",
+        Push.batch < declaration.batch,
+        Push.state.not_in(DECIDED),
+    )
+    if any(change.same_pool(lookup.defined(session, resource.id, version), resource) for version in session.scalars(query)):
+        return
+    found = change.between(had, resource)
+    zh, en = [], []
+    if found.key:
+        zh.append(f"主键由 {'、'.join(had.key)} 改为 {'、'.join(resource.key)}")
+        en.append(f"its key was {', '.join(had.key)} and is now {', '.join(resource.key)}")
+    if found.retyped:
+        zh.append(f"数据类型有变：{'、'.join(resource.item(name).title for name in found.retyped)}")
+        en.append(f"another type: {', '.join(found.retyped)}")
+    raise BaselineNeeded(
+        f"资源 {resource.id} 的目录已更新（{'；'.join(zh)}），原部门库不能逐行修改；请先推送一次全量数据作为新的基线，再推送增量",
+        f"the catalogue entry of {resource.id} is newer than its pool ({'; '.join(en)}), which can't be changed row by row: "
+        "push the data in full first, as a new baseline, then go on with increments",
+        resource=resource.id,
+        batch=declaration.batch,
+    )
+
+
 def waits_for(session: Session, push: Push) -> int | None:
     """The batch that must be settled before this push can be pooled; None when it need not wait."""
     if push.mode == "full":
         return None
-    if session.scalar(select(PoolCommit.push_id).where(PoolCommit.resource_id == push.resource_id).limit(1)) is None:
+    had = lookup.pooled_as(session, push.resource_id)
+    if had is None or not change.same_pool(had, lookup.defined(session, push.resource_id, push.resource_version)):
         return push.batch - 1  # there is nothing yet that it could change
     before = session.scalar(select(Push).where(Push.resource_id == push.resource_id, Push.batch == push.batch - 1))
     if before is not None and before.state in DECIDED:

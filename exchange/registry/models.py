@@ -201,6 +201,7 @@ class PoolCommit(Base):
     absent: Mapped[int | None] = mapped_column(BigInteger)  # keys to be deleted that were not there
     withdraws: Mapped[str | None] = mapped_column(ForeignKey("push.id"))
     committed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    aged_at: Mapped[datetime | None]  # since then its rows are no longer to be had
 
 
 class BaseBuild(Base):
@@ -217,7 +218,17 @@ class BaseBuild(Base):
     closed: Mapped[int] = mapped_column(BigInteger)
     conflicts: Mapped[int] = mapped_column(BigInteger)
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)
+
+
+class VersionNamed(Base):
+    """A version that the access log names as the one which answered, and when it did last; taken from the log day by day."""
+
+    __tablename__ = "version_named"
+    version: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    seq: Mapped[int] = mapped_column(BigInteger)
 
 
 class ServingIndex(Base):

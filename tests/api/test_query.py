@@ -58,6 +58,7 @@ def test_a_base_answers_from_the_real_index(house: House) -> None:
         "title": "人口基础信息库",
         "overdue": False,
         "masked": ["mobile", "name"],
+        "not_in_version": [],
         "sources": {"S1": police, "S2": civil},
         "records": [
             {

@@ -77,6 +77,7 @@ def test_an_answer_holds_what_was_granted_masked_and_who_said_it(house: House) -
         "version": "B261103-0000000003",
         "overdue": False,
         "masked": ["marital_code", "mobile", "name"],
+        "not_in_version": [],
         "sources": SOURCES,
         "records": [
             {

@@ -67,9 +67,17 @@ def entered(house: House, *entries: Resource | BaseDefinition) -> None:
             )
 
 
-def accepted(house: House, entry: Resource, batch: int, rows: int = 0, state: str = "accepted", mode: str = "full") -> str:
+def accepted(
+    house: House,
+    entry: Resource,
+    batch: int,
+    rows: int = 0,
+    state: str = "accepted",
+    mode: str = "full",
+    push_id: str | None = None,
+) -> str:
     """The receipt of a push the gate has accepted."""
-    push_id = f"P261122-{entry.id}-{batch}"
+    push_id = push_id or f"P261122-{entry.id}-{batch}"
     with house.registry.session() as session:
         session.add(
             models.Push(
@@ -104,9 +112,11 @@ def relation(entry: Resource, rows: list[dict[str, Any]]) -> str:
     return f"(SELECT *, {row_hash(entry)} AS _hash FROM (SELECT _row::BIGINT AS _row, {items} FROM {source}))"
 
 
-def pooled(house: House, entry: Resource, batch: int, rows: list[dict[str, Any]], mode: str = "full") -> str:
-    """Push rows and pool them; the receipt."""
-    push_id = accepted(house, entry, batch, len(rows), mode=mode)
+def pooled(
+    house: House, entry: Resource, batch: int, rows: list[dict[str, Any]], mode: str = "full", push_id: str | None = None
+) -> str:
+    """Push rows and pool them; the receipt. `push_id`: where the door must take it for one."""
+    push_id = accepted(house, entry, batch, len(rows), mode=mode, push_id=push_id)
     pool.commit_relation(house, push_id, relation(form_of(entry, mode), rows))
     return push_id
 

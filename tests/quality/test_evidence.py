@@ -1,7 +1,7 @@
 """What the gate leaves behind: Great Expectations' word, the row-error file, and no value anywhere else."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from exchange.callers import Caller
-from exchange.errors import AccessRefused, NotFound
+from exchange.errors import AccessRefused, AgedOut, NotFound
 from exchange.house import House
-from exchange.registry.models import Push
-from quality import check, expectations, gate, quarantine, report, staging
+from exchange.intake import pushes
+from exchange.registry.models import Push, Verdict
+from quality import ageing, check, expectations, gate, quarantine, report, staging
 from quality.subject import Subject
 from tests import make
 from tests.quality import kit
@@ -158,19 +159,67 @@ def test_quarantined_rows_stay_encrypted_and_accepted_ones_are_dropped(house: Ho
     assert quarantine.quarantine_file(house, push).read_bytes()[:4] == b"PARE"  # an encrypted footer
 
 
-def test_the_row_errors_go_when_the_landed_bytes_go(house: House) -> None:
-    make.small_city(house)
-    old, young = land_messy(house), land_messy(house, batch=2)
-    for push in (old, young):
-        gate.check(house, push)
+def judged_on(house: House, push: str, when: datetime) -> str:
+    gate.check(house, push)
     with house.registry.session() as session:
-        session.get_one(Push, old).landed_removed_at = datetime.now(UTC)
-    assert quarantine.age_out(house) == 1
-    assert quarantine.age_out(house) == 0
+        session.get_one(Verdict, push).decided_at = when
+    return push
+
+
+def test_quarantined_rows_go_when_their_time_is_over_and_the_row_error_file_says_when_it_went(house: House) -> None:
+    make.small_city(house)
+    now = datetime.now(UTC)
+    old = judged_on(house, land_messy(house), now - timedelta(days=91))
+    young = judged_on(house, land_messy(house, batch=2), now - timedelta(days=89))
+    for push in (old, young):
+        staging.drop(house, push)
+    assert ageing.age_out(house, now) == {"quarantine": 1, "staging": 0, "reports": 0}
+    assert ageing.age_out(house, now) == {"quarantine": 0, "staging": 0, "reports": 0}
     assert len(kit.row_errors(house, young)) > 0
-    with pytest.raises(NotFound, match="已随原始数据按保留规则清除"):
-        kit.row_errors(house, old)
+    day = f"{now.astimezone(pushes.CHINA):%Y-%m-%d}"
+    with pytest.raises(AgedOut) as found:
+        quarantine.row_errors(house, kit.POLICE, old)
+    assert found.value.zh.startswith(
+        f"推送 {old} 的行错误文件已于 {day} 按保留期清除（EXCHANGE_KEEP_QUARANTINE=90 天）；质检报告仍在"
+    )
+    assert f"the row-error file of push {old} went on {day}" in found.value.en
     assert gate.verdict(house, old).quarantined_rows == 8
+    assert pushes.get(house, old).id == old
+
+
+def test_the_row_error_file_may_go_before_its_rows(house: House) -> None:
+    make.small_city(house)
+    now = datetime.now(UTC)
+    push = judged_on(house, land_messy(house), now - timedelta(days=31))
+    assert len(quarantine.row_errors(house, kit.POLICE, push, now=now)) > 0
+    settings = house.settings.model_copy(update={"keep_row_errors": 30})
+    strict = House(settings, house.seal, house.databases, house.registry)
+    day = f"{(now - timedelta(days=1)).astimezone(pushes.CHINA):%Y-%m-%d}"
+    with pytest.raises(AgedOut, match=rf"went on {day}, when its time was over \(EXCHANGE_KEEP_ROW_ERRORS=30 days\)"):
+        quarantine.row_errors(strict, kit.POLICE, push, now=now)
+    assert quarantine.quarantine_file(house, push).exists()
+
+
+def test_judged_rows_and_documents_go_by_their_own_settings_and_the_page_comes_back(house: House) -> None:
+    make.small_city(house)
+    now = datetime.now(UTC)
+    push = judged_on(house, land_messy(house), now - timedelta(days=60))
+    page = report.render(house, push)
+    assert ageing.age_out(house, now) == {"quarantine": 0, "staging": 0, "reports": 0}
+    assert ageing.age_out(house, now + timedelta(days=8)) == {"quarantine": 0, "staging": 1, "reports": 0}
+    assert ageing.age_out(house, now + timedelta(days=341)) == {"quarantine": 1, "staging": 0, "reports": 1}
+    assert not page.exists()
+    assert list(house.settings.folder("gx").iterdir()) == []
+    assert report.render(house, push).exists()
+
+
+def test_a_push_that_waits_to_be_confirmed_keeps_its_rows(house: House) -> None:
+    make.small_city(house)
+    now = datetime.now(UTC)
+    push = judged_on(house, land_messy(house), now - timedelta(days=100))
+    with house.registry.session() as session:
+        session.get_one(Push, push).state = "held"
+    assert ageing.age_out(house, now)["quarantine"] == 0
 
 
 class Page(HTMLParser):
