@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
@@ -18,6 +19,7 @@ def create_app(house: House) -> FastAPI:
     app = FastAPIOffline(title="政务数据共享交换平台 / Government data exchange", version="1", lifespan=_lifespan)
     app.state.house = house
     app.state.reader = IndexReader(house)
+    app.state.reading = CapacityLimiter(house.settings.threads)
     errors.install(app)
     for router in (
         health.router,

@@ -1,12 +1,16 @@
 """How a door reads a large body: in pieces, none of them larger than a thread wants, and to an end the client can hear.
 
-Invariant: never more than one piece is in memory.
+Invariant: never more than one piece is in memory, and only a few whole parcels are read by the engine at a time.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
+from anyio import to_thread
 from fastapi import Request
 from starlette.requests import ClientDisconnect
+
+Done = TypeVar("Done")
 
 PIECE = 1 << 20  # bytes gathered before a thread is asked to digest and seal them
 DRAINED = 8 << 20  # of a refused body: enough for most clients to have sent it and listen for the answer
@@ -38,6 +42,12 @@ async def pieces(request: Request) -> AsyncIterator[bytes]:
         yield bytes(gathered)
     if gone is not None:
         raise gone
+
+
+async def in_turn(request: Request, work: Callable[[], Done]) -> Done:
+    """Carry out what reads a whole parcel: EXCHANGE_THREADS at a time, first come first served. So the memory of the door is
+    bounded however many push at once, nobody is overtaken, and those who wait keep no thread from others."""
+    return await to_thread.run_sync(work, limiter=request.app.state.reading)
 
 
 async def drain(request: Request, most: int = DRAINED) -> None:

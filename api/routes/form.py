@@ -133,7 +133,7 @@ async def upload(request: Request, house: ThisHouse, caller: Officer) -> Respons
     try:
         async for piece in bodies.pieces(request):
             await run_in_threadpool(coming.feed, piece)
-        upload_id = await run_in_threadpool(coming.done)
+        upload_id = await bodies.in_turn(request, coming.done)
     except (ClientDisconnect, FormParserError):
         await run_in_threadpool(coming.forget)
         raise _no_file() from None

@@ -60,7 +60,7 @@ async def push(resource_id: str, request: Request, house: ThisHouse, caller: Thi
             await _stream(one, request)
         else:
             await bodies.drain(request, house.settings.max_parcel)
-        receipt = await run_in_threadpool(one.finish)
+        receipt = await bodies.in_turn(request, one.finish)
     except ClientDisconnect:
         raise await run_in_threadpool(_hung_up, house, caller, declaration) from None
     except ParcelRefused:

@@ -177,7 +177,7 @@ async def _take(upload: Held, begin: int, request: Request) -> Receipt | None:
             await run_in_threadpool(upload.write, piece)
     except ClientDisconnect:
         return None  # what came is kept; nobody hears the answer
-    return await run_in_threadpool(upload.land, DOOR)
+    return await bodies.in_turn(request, lambda: upload.land(DOOR))
 
 
 def _let_go(holding: AbstractContextManager[Held]) -> None:
