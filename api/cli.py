@@ -5,7 +5,7 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 
 import typer
 
-from api.commands import base, catalogue, client, grant, house, inbox, log, push, query
+from api.commands import base, catalogue, client, grant, house, inbox, log, push, query, rules
 
 app = typer.Typer(
     name="exchange",
@@ -18,6 +18,7 @@ house.register(app)
 app.add_typer(catalogue.app, name="catalogue")
 push.register(app)
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(rules.app, name="rules")
 base.register(app)
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")
