@@ -23,7 +23,7 @@ from exchange.progress import Progress, silent
 from exchange.registry.models import PoolCommit, Push
 from exchange.registry.models import Verdict as VerdictRow
 from quality import check as one_pass
-from quality import expectations, quarantine, rules, staging
+from quality import expectations, notices, quarantine, rules, staging
 from quality.check import Counts
 from quality.expectations import Failures
 from quality.subject import Subject
@@ -94,7 +94,7 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         found.confirmed_by = caller.person or caller.client_id or caller.department
         push.state = "accepted"
         push.dispatched_at = None  # the courier carries it a second time (infra/courier.py)
-        _record(session, push, found, confirmed=True)
+        _record(house, session, push, found, confirmed=True)
         return VerdictView.of(found, push)
 
 
@@ -155,7 +155,7 @@ def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) 
         )
         session.add(row)
         push.state = decision
-        _record(session, push, row)
+        _record(house, session, push, row)
         session.flush()
         return VerdictView.of(row, push)
 
@@ -258,7 +258,8 @@ def _refuse_outdated(session: Session, push: Push) -> None:
         )
 
 
-def _record(session: Session, push: Push, row: VerdictRow, **more: object) -> None:
+def _record(house: House, session: Session, push: Push, row: VerdictRow, **more: object) -> None:
+    notices.enqueue(house, session, push, "confirmed" if more else "decided")
     record(
         session,
         Tag.PUSH_DECIDED,

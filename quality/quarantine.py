@@ -17,11 +17,11 @@ from exchange.access_log import AccessEntry
 from exchange.callers import Caller
 from exchange.catalogue.model import Level, Resource
 from exchange.catalogue.sql import literal, quoted
-from exchange.errors import AccessRefused, NotFound
+from exchange.errors import NotFound
 from exchange.house import House
 from exchange.intake import tables
 from exchange.registry.models import Push
-from quality import check
+from quality import access, check
 from quality.rules import Rule, fails, fails_any
 from quality.subject import Subject
 
@@ -64,6 +64,7 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         NotFound: no such push, not judged yet, or aged out. AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
+    access.may(house, caller, subject.receipt, "row_errors")
     entry = AccessEntry(
         department=caller.department,
         client=caller.client_id,
@@ -74,26 +75,22 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         decision="answered",
         fields=tuple(HEADER.values()),
     )
-    if caller.department != subject.receipt.department:
-        reason = "not the department that pushed"
-        recorded = access_log.append(house, replace(entry, decision="refused", reason=reason))
-        raise AccessRefused(
-            f"行错误文件只给推送部门本身；推送 {push_id} 不是贵部门的",
-            f"the row-error file is for the pushing department alone; push {push_id} is not yours",
-            push=push_id,
-            recorded=recorded,  # so that the door does not record it again
-        )
     path = quarantine_file(house, push_id)
     if not path.exists():
         access_log.append(house, replace(entry, decision="not_found", reason="no row-error file"))
-        raise NotFound(
-            f"推送 {push_id} 没有行错误文件：尚未检查，或已随原始数据按保留规则清除",
-            f"push {push_id} has no row-error file: not judged yet, or removed with its landed bytes by the retention rule",
-        )
+        raise nothing_kept(push_id)
     content = _csv(house, path, warnings)
     digest = house.seal.keyed_hash("answer", content)
     access_log.append(house, replace(entry, answer_digest=digest))
     return content
+
+
+def nothing_kept(push_id: str) -> NotFound:
+    """There is no quarantine of this push."""
+    return NotFound(
+        f"推送 {push_id} 没有行错误文件：尚未检查，或已随原始数据按保留规则清除",
+        f"push {push_id} has no row-error file: not judged yet, or removed with its landed bytes by the retention rule",
+    )
 
 
 def age_out(house: House) -> int:

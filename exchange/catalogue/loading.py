@@ -165,7 +165,7 @@ def _store(session: Session, draft: Draft, now: datetime) -> LoadReport:
 
 
 def _store_department(session: Session, department: Department) -> None:
-    values = {"name": department.name, "contact": department.contact}
+    values = department.model_dump(exclude={"code"})
     session.execute(
         insert(models.Department)
         .values(code=department.code, **values)
