@@ -5,7 +5,7 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 
 import typer
 
-from api.commands import base, catalogue, client, grant, house, inbox, log, push, quality, query
+from api.commands import base, catalogue, client, grant, house, inbox, log, notice, push, quality, quarantine, query, rules
 
 app = typer.Typer(
     name="exchange",
@@ -18,12 +18,15 @@ house.register(app)
 app.add_typer(catalogue.app, name="catalogue")
 push.register(app)
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(rules.app, name="rules")
+app.add_typer(quarantine.app, name="quarantine")
 base.register(app)
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")
 query.register(app)
 app.add_typer(quality.app, name="quality")
 app.add_typer(log.app, name="log")
+app.add_typer(notice.app, name="notice")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exchange.callers import Caller
+from exchange.callers import Caller, Role
 from exchange.house import House
 from exchange.seal import Seal
 from exchange.settings import Settings, read_settings
@@ -28,6 +28,6 @@ def opened(settings: Settings | None = None) -> Iterator[House]:
             house.registry.close()
 
 
-def operator(department: str = "") -> Caller:
-    """Whoever sits at this machine, acting for a department; the machine's account is the identity."""
-    return Caller(client_id=None, department=department, person=getpass.getuser())
+def operator(department: str = "", role: Role = "department") -> Caller:
+    """Whoever sits at this machine, acting for a department or as the quality team; the machine's account is the identity."""
+    return Caller(client_id=None, department=department, person=getpass.getuser(), role=role)

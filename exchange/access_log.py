@@ -207,15 +207,15 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
         "nonce": secrets.token_hex(16),  # so that the digest left after a purge can't be guessed back to a body
         "department": entry.department or None,
         "client": entry.client,
-        "person": _clean(entry.person),
-        "purpose": _clean(entry.purpose),
+        "person": own_words(entry.person),
+        "purpose": own_words(entry.purpose),
         "action": entry.action,
-        "target": _clean(entry.target),
+        "target": own_words(entry.target),
         "version": entry.version,
-        "fields": [_clean(name) for name in entry.fields],
+        "fields": [own_words(name) for name in entry.fields],
         "answer": entry.answer_digest,
         "decision": entry.decision,
-        "reason": _clean(entry.reason),
+        "reason": own_words(entry.reason),
         "request": entry.request_id,
     } | facts
     key = keys.subject(entry.subject_key or "")
@@ -224,7 +224,7 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
     return _Prepared(now or datetime.now(UTC), subject, entry.retention, written, digest_hex(written.encode()))
 
 
-def _clean(asserted: str | None) -> str | None:
+def own_words(asserted: str | None) -> str | None:
     """A caller's own words, short, storable, and without anything that looks like somebody's number."""
     if asserted is None:
         return None

@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey
 from sqlalchemy.orm import Session
 
 from exchange import events
-from exchange.callers import Caller
+from exchange.callers import Caller, Role
 from exchange.errors import NotAuthenticated, NotFound
 from exchange.house import House
 from exchange.registry.models import Client, Department
@@ -47,8 +47,8 @@ class _Claims:
     expires: int
 
 
-def create(house: House, department: str, name: str) -> tuple[str, str]:
-    """Make a client of a department; returns its id and its secret, which is not kept.
+def create(house: House, department: str, name: str, role: Role = "department") -> tuple[str, str]:
+    """Make a client of a department; returns its id and its secret, which is not kept. A client never changes its role.
 
     Raises:
         NotFound: no such department.
@@ -60,8 +60,9 @@ def create(house: House, department: str, name: str) -> tuple[str, str]:
                 f"没有代码为 {department} 的部门，请先在目录 departments.yaml 中登记并装载",
                 f"no department has the code {department}; put it into departments.yaml and load the catalogue",
             )
-        session.add(Client(id=client_id, department_code=department, name=name, secret_hash=_HASHER.hash(secret)))
-        events.record(session, events.Tag.CLIENT_CREATED, department=department, object_id=client_id)
+        secret_hash = _HASHER.hash(secret)
+        session.add(Client(id=client_id, department_code=department, name=name, role=role, secret_hash=secret_hash))
+        events.record(session, events.Tag.CLIENT_CREATED, department=department, object_id=client_id, role=role)
     return client_id, secret
 
 
@@ -184,7 +185,8 @@ def _proven(claims: _Claims, client: Client | None, now: datetime | None) -> Cal
             reason="rotated",
             client=client.id,
         )
-    return Caller(client.id, client.department_code)
+    role: Role = "quality" if client.role == "quality" else "department"
+    return Caller(client.id, client.department_code, role=role)
 
 
 def _not_revoked(client: Client) -> None:

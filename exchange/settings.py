@@ -112,6 +112,21 @@ class Settings(BaseSettings):
     network_log_months: Annotated[
         int, Field(ge=6, description="Months the network log is kept. Law: at least 6 (网络安全法 23).")
     ] = 36
+    mail_url: Annotated[
+        SecretStr | None,
+        Field(
+            description="Mail server for verdicts: smtp://user:password@host:587 (STARTTLS where it is offered; without it a "
+            "password is never sent) or smtps://…. Unset: no mail. A department's `email` stands in departments.yaml."
+        ),
+    ] = None
+    mail_from: Annotated[str | None, Field(description="Sender of that mail; needed with EXCHANGE_MAIL_URL.")] = None
+    webhooks: Annotated[
+        bool, Field(description="Post verdicts, signed, to the `webhook` of a department in departments.yaml.")
+    ] = False
+    public_url: Annotated[
+        str | None,
+        Field(description="Where departments reach the HTTP door, for links. Unset: its own address and port."),
+    ] = None
     api_host: Annotated[str, Field(description="Address the HTTP door listens on.")] = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535, description="Port of the HTTP door.")] = 8000
     airflow_port: Annotated[int, Field(ge=0, le=65535, description="Port of Airflow's own pages.")] = 8080
@@ -144,6 +159,11 @@ class Settings(BaseSettings):
     def inbox_folder(self) -> Path:
         """The watched folder, absolute; it need not be there."""
         return (self.inbox or self.root / "inbox").expanduser().resolve()
+
+    @cached_property
+    def public_address(self) -> str:
+        """Where departments reach the HTTP door."""
+        return (self.public_url or f"http://{self.api_host}:{self.api_port}").rstrip("/")
 
     def folder(self, name: str) -> Path:
         """A folder of the data folder, made (mode 0700) when missing."""

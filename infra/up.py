@@ -27,7 +27,7 @@ from exchange.house import House
 from exchange.registry import migrate as migrate_registry
 from exchange.seal import Seal
 from exchange.settings import Settings
-from infra import airflow, keeper, postgres
+from infra import airflow, keeper, messenger, postgres
 from infra.airflow import Process
 from infra.courier import Courier
 from infra.watcher import watch
@@ -187,18 +187,21 @@ def services(settings: Settings) -> Iterator[Services]:
     logged = _log_to(kept.log_of("up"))
     courier = threading.Thread(target=Courier(house, client).work, args=(stop,), name="courier")
     watcher = threading.Thread(target=watch, args=(house, stop), name="watcher")
+    threads = [courier, watcher]
+    if messenger.on(house):
+        threads.append(threading.Thread(target=messenger.work, args=(house, stop), name="messenger"))
     try:
         if settings.database_url is None:
             kept.start(Process("postgres-holder", (sys.executable, "-m", "infra.holder")))
         for process in (*airflow.processes(), door(settings)):
             kept.start(process)
-        courier.start()
-        watcher.start()
+        for thread in threads:
+            thread.start()
         yield kept
     finally:
         stop.set()
         kept.stop()
-        for thread in (courier, watcher):
+        for thread in threads:
             if thread.is_alive():
                 thread.join()
         with client:

@@ -143,10 +143,33 @@ def commit_relation(house: House, push_id: str, relation: str) -> PoolCommitView
                 house,
                 author=author(resource.id),
                 receipt=push_id,
-                work=lambda connection: _Commit(house, connection, resource, push, before).run(relation),
+                work=lambda connection: _Commit(house, connection, resource, push, before, push.mode).run(relation),
             )
             kept = _record(session, push, done)
         return _view(kept, push)
+
+
+def commit_addition(
+    house: House, session: Session, push: Push, relation: str, *, receipt: str, mode: str, before: PoolCommitView
+) -> PoolCommit:
+    """Commit more rows of a push that is in the pool already, on top of the version `before`, as a version named `receipt`.
+
+    The version stands for the same push as the one before: its batch and its columns. The caller holds `one_at_a_time`.
+
+    Args:
+        relation: as in `commit_relation`, in the columns of the version before; in mode `incremental` with `_op`.
+
+    Raises:
+        Unavailable: the lake failed; nothing changed.
+    """
+    resource = catalogue.resource_at(house, before.resource_id, before.resource_version)
+    done = lake.commit(
+        house,
+        author=author(resource.id),
+        receipt=receipt,
+        work=lambda connection: _Commit(house, connection, resource, push, before, mode).run(relation),
+    )
+    return record_version(session, _push(session, before.push_id), done, receipt=receipt)
 
 
 def latest(house: House, resource_id: str) -> PoolCommitView | None:
@@ -212,9 +235,15 @@ class _Commit:
     """One version inside its lake transaction."""
 
     def __init__(
-        self, house: House, connection: DuckDBPyConnection, resource: Resource, push: Push, before: PoolCommitView | None
+        self,
+        house: House,
+        connection: DuckDBPyConnection,
+        resource: Resource,
+        push: Push,
+        before: PoolCommitView | None,
+        mode: str,
     ) -> None:
-        self.connection, self.resource, self.push, self.before = connection, resource, push, before
+        self.connection, self.resource, self.push, self.before, self.mode = connection, resource, push, before, mode
         self.items = {item.name: sql_type(item) for item in resource.items}
         self.previous: Resource | None = None
         if before is not None:
@@ -227,7 +256,7 @@ class _Commit:
             keep_changes(self.connection, self.resource, first=True)
             return self._facts(rows, figures, small=0)
         old = as_now(lake.version(table(self.resource.id), self.before.snapshot), self.previous, self.resource)
-        figures = difference.compute(self.connection, self.resource, self.push.mode, fresh, old)
+        figures = difference.compute(self.connection, self.resource, self.mode, fresh, old)
         small = self._small_ones(figures)
         if small:
             self._apply(fresh)
@@ -277,7 +306,7 @@ class _Commit:
 
     def _chosen(self, fresh: str) -> str:
         # a list of deletions has keys alone, and none of its rows is ever chosen
-        keys_only = self.push.mode == "deletions"
+        keys_only = self.mode == "deletions"
         items = [
             f"NULL::{kind}" if keys_only and name not in self.resource.key else quoted(name)
             for name, kind in self.items.items()

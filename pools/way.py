@@ -5,9 +5,12 @@ from exchange.callers import Caller
 from exchange.house import House
 from exchange.intake import pushes
 from exchange.progress import Progress, silent
+from exchange.ranges import Ranges
 from pools import index, merge, pool
+from pools import release as releasing
 from pools import withdraw as withdrawing
 from pools.merge import BuildView
+from pools.release import Released
 from quality import gate
 from quality.verdict import VerdictView
 
@@ -37,11 +40,28 @@ def withdraw(house: House, caller: Caller, push_id: str, progress: Progress = si
     resource_id = pushes.get(house, push_id).resource_id
     pool.admit_waiting(house, resource_id)
     if pool.latest(house, resource_id) is not None:
-        index.swap(house, f"pool:{resource_id}", progress)
-        for base in catalogue.current(house).bases:
-            if any(source.resource == resource_id for source in base.key_sources):
-                rebuild(house, base.id, progress)
+        _serve_again(house, resource_id, progress)
     return state
+
+
+def release(
+    house: House, caller: Caller, push_id: str, rows: Ranges | None, reason: str, progress: Progress = silent
+) -> Released:
+    """Take rows out of quarantine into the pool, and serve them, in the pool and in every base made of it.
+
+    Raises:
+        NotFound, AccessRefused, RequestInvalid, WrongState, Unavailable: as `pools.release.release`.
+    """
+    released = releasing.release(house, caller, push_id, rows, reason)
+    _serve_again(house, pushes.get(house, push_id).resource_id, progress)
+    return released
+
+
+def _serve_again(house: House, resource_id: str, progress: Progress) -> None:
+    index.swap(house, f"pool:{resource_id}", progress)
+    for base in catalogue.current(house).bases:
+        if any(source.resource == resource_id for source in base.key_sources):
+            rebuild(house, base.id, progress)
 
 
 def rebuild(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:

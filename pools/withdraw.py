@@ -77,7 +77,8 @@ def _own(session: Session, caller: Caller, push_id: str) -> Push:
 
 def _restore(house: House, session: Session, push: Push) -> None:
     now = pool.newest(session, push.resource_id)
-    if now is None or now.receipt != push.id:
+    own = _own_versions(session, push)
+    if now is None or not own:
         newest = "–" if now is None else now.receipt
         raise WrongState(
             f"推送 {push.id} 之后已有新的版本 {newest}，只能撤回最新的一批；请先撤回它，或推送一份正确的全量数据",
@@ -88,7 +89,7 @@ def _restore(house: House, session: Session, push: Push) -> None:
         )
     before = session.scalar(
         select(PoolCommit)
-        .where(PoolCommit.resource_id == push.resource_id, PoolCommit.snapshot < now.snapshot)
+        .where(PoolCommit.resource_id == push.resource_id, PoolCommit.snapshot < own[-1].snapshot)
         .order_by(PoolCommit.snapshot.desc())
         .limit(1)
     )
@@ -104,6 +105,19 @@ def _restore(house: House, session: Session, push: Push) -> None:
         work=lambda connection: _write(connection, resource, had, now.snapshot, kept),
     )
     pool.record_version(session, shown, done, receipt=receipt, withdraws=push.id)
+
+
+def _own_versions(session: Session, push: Push) -> list[PoolCommit]:
+    """The push's own version and what was released of it, newest first; nothing when others stand on it."""
+    query = select(PoolCommit).where(PoolCommit.resource_id == push.resource_id).order_by(PoolCommit.snapshot.desc())
+    own = []
+    for commit in session.scalars(query):
+        own.append(commit)
+        if commit.receipt == push.id:
+            return own
+        if not commit.receipt.startswith(f"{push.id}.released-"):
+            break
+    return []
 
 
 def _write(connection: DuckDBPyConnection, resource: Resource, had: Resource, now: int, kept: int | None) -> lake.Facts:

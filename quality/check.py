@@ -77,14 +77,26 @@ def run(
     """
     target = staged_file(house, push_id)
     if not target.exists():
-        progress("check", 0, 2)
-        first = target.with_name(f".{target.name}.first")
-        connection.execute("SET preserve_insertion_order = false")  # `_row` says the order; keeping it takes a third longer
         with tables.open_table(house, connection, push_id) as source:
-            write(connection, pass_sql(resource, rules, source), first)
-        progress("check", 1, 2)
-        _mark_duplicates(connection, resource, rules, first, target)
+            judge_rows(connection, resource, rules, source, target, progress)
     return count(connection, relation(target), rules)
+
+
+def judge_rows(
+    connection: DuckDBPyConnection,
+    resource: Resource,
+    rules: Sequence[Rule],
+    source: str,
+    target: Path,
+    progress: Progress = silent,
+) -> None:
+    """Write the judged rows of a table of text (`open_table`) to `target`."""
+    progress("check", 0, 2)
+    first = target.with_name(f".{target.name}.first")
+    connection.execute("SET preserve_insertion_order = false")  # `_row` says the order; keeping it takes a third longer
+    write(connection, pass_sql(resource, rules, source), first)
+    progress("check", 1, 2)
+    _mark_duplicates(connection, resource, rules, first, target)
 
 
 def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:

@@ -23,11 +23,11 @@ from exchange.progress import Progress, silent
 from exchange.registry.models import PoolCommit, Push
 from exchange.registry.models import Verdict as VerdictRow
 from quality import check as one_pass
-from quality import expectations, quarantine, rules, staging
+from quality import expectations, notices, quarantine, rules, staging
 from quality.check import Counts
 from quality.expectations import Failures
 from quality.subject import Subject
-from quality.verdict import Reason, decide, needs_full, no_baseline, outdated, rule_count
+from quality.verdict import Decision, Reason, decide, needs_full, no_baseline, outdated, rule_count
 from quality.verdict import VerdictView as VerdictView
 
 _MAY_COUNT = ("landed", "checking", "held", "accepted", "pooled")  # states of pushes that are, or may become, the pool
@@ -94,7 +94,7 @@ def confirm(house: House, caller: Caller, push_id: str) -> VerdictView:
         found.confirmed_by = caller.person or caller.client_id or caller.department
         push.state = "accepted"
         push.dispatched_at = None  # the courier carries it a second time (infra/courier.py)
-        _record(session, push, found, confirmed=True)
+        _record(house, session, push, found, confirmed=True)
         return VerdictView.of(found, push)
 
 
@@ -136,10 +136,8 @@ def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) 
     with house.registry.session() as session:
         _one_at_a_time(session, subject.receipt.resource_id)
         push = session.get_one(Push, subject.receipt.id, with_for_update=True)
-        decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
-        pointless = _pointless(house, session, push)
-        if pointless is not None and decision != "rejected":
-            decision, reasons = "rejected", (pointless,)
+        published = catalogue.resource_at(house, push.resource_id, push.resource_version)
+        decision, reasons = _word(house, session, push, subject, published, counts, failed)
         row = VerdictRow(
             push_id=push.id,
             decision=decision,
@@ -157,9 +155,34 @@ def _decide(house: House, subject: Subject, counts: Counts, failures: Failures) 
         )
         session.add(row)
         push.state = decision
-        _record(session, push, row)
+        _record(house, session, push, row)
         session.flush()
         return VerdictView.of(row, push)
+
+
+def forecast(
+    house: House, subject: Subject, resource: Resource, counts: Counts, failed: dict[str, int]
+) -> tuple[Decision, tuple[Reason, ...]]:
+    """The word that these figures would lead to if `resource` were the version in force; nothing is written."""
+    with house.registry.session() as session:
+        push = session.get_one(Push, subject.receipt.id)
+        return _word(house, session, push, subject, resource, counts, failed)
+
+
+def _word(
+    house: House,
+    session: Session,
+    push: Push,
+    subject: Subject,
+    resource: Resource,
+    counts: Counts,
+    failed: dict[str, int],
+) -> tuple[Decision, tuple[Reason, ...]]:
+    decision, reasons = decide(subject, counts, failed, house.settings, _last_accepted(session, push))
+    pointless = _pointless(house, session, push, resource)
+    if pointless is not None and decision != "rejected":
+        return "rejected", (pointless,)
+    return decision, reasons
 
 
 def _last_accepted(session: Session, push: Push) -> int | None:
@@ -188,8 +211,8 @@ def _one_at_a_time(session: Session, resource_id: str) -> None:
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"deciding:{resource_id}", 0))))
 
 
-def _pointless(house: House, session: Session, push: Push) -> Reason | None:
-    """Why a push could not be pooled, however good its rows are."""
+def _pointless(house: House, session: Session, push: Push, now: Resource) -> Reason | None:
+    """Why a push could not be pooled, however good its rows are. `now`: the version it is judged by."""
     newer = _newer_accepted(session, push)
     if newer is not None:
         return outdated(push.batch, newer)
@@ -202,7 +225,6 @@ def _pointless(house: House, session: Session, push: Push) -> Reason | None:
         return no_baseline(push.mode)
     base = max(below, key=lambda earlier: earlier.batch)
     before = catalogue.resource_at(house, base.resource_id, base.resource_version)
-    now = catalogue.resource_at(house, push.resource_id, push.resource_version)
     return None if _fits(before, now) else needs_full(before.version, now.version)
 
 
@@ -236,7 +258,8 @@ def _refuse_outdated(session: Session, push: Push) -> None:
         )
 
 
-def _record(session: Session, push: Push, row: VerdictRow, **more: object) -> None:
+def _record(house: House, session: Session, push: Push, row: VerdictRow, **more: object) -> None:
+    notices.enqueue(house, session, push, "confirmed" if more else "decided")
     record(
         session,
         Tag.PUSH_DECIDED,

@@ -18,11 +18,11 @@ from exchange.access_log import AccessEntry
 from exchange.callers import Caller
 from exchange.catalogue.model import Level, Resource
 from exchange.catalogue.sql import literal, quoted
-from exchange.errors import AccessRefused, AgedOut, NotFound
+from exchange.errors import AgedOut, NotFound
 from exchange.house import House
 from exchange.intake import pushes, tables
 from exchange.registry.models import Event, Verdict
-from quality import check
+from quality import access, check
 from quality.rules import Rule, fails, fails_any
 from quality.subject import Subject
 
@@ -66,6 +66,7 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
+    access.may(house, caller, subject.receipt, "row_errors")
     entry = AccessEntry(
         department=caller.department,
         client=caller.client_id,
@@ -76,17 +77,8 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         decision="answered",
         fields=tuple(HEADER.values()),
     )
-    if caller.department != subject.receipt.department:
-        reason = "not the department that pushed"
-        recorded = access_log.append(house, replace(entry, decision="refused", reason=reason))
-        raise AccessRefused(
-            f"行错误文件只给推送部门本身；推送 {push_id} 不是贵部门的",
-            f"the row-error file is for the pushing department alone; push {push_id} is not yours",
-            push=push_id,
-            recorded=recorded,  # so that the door does not record it again
-        )
     path = quarantine_file(house, push_id)
-    missing = _missing(house, push_id, path, now or datetime.now(UTC))
+    missing = why_missing(house, push_id, now)
     if missing is not None:
         access_log.append(house, replace(entry, decision="not_found", reason="no row-error file"))
         raise missing
@@ -96,23 +88,35 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
     return content
 
 
-def _missing(house: House, push_id: str, path: Path, now: datetime) -> NotFound | None:
-    """Why there is no row-error file to hand out; None: there is one."""
+def why_missing(house: House, push_id: str, now: datetime | None = None) -> NotFound | None:
+    """Why no value of a push's quarantine can be handed out, yet or any more; None: it can."""
+    if not quarantine_file(house, push_id).exists():
+        return nothing_kept(house, push_id)
     with house.registry.session() as session:
         judged = session.scalar(select(Verdict.decided_at).where(Verdict.push_id == push_id))
-        went = session.scalar(
-            select(func.min(Event.at)).where(Event.object_id == push_id, Event.tag == events.Tag.QUARANTINE_AGED_OUT)
-        )
-    settings = house.settings
-    if not path.exists() and went is not None:
-        return _aged_out(push_id, went, "EXCHANGE_KEEP_QUARANTINE", settings.keep_quarantine)
-    if not path.exists() or judged is None:
-        return NotFound(
-            f"推送 {push_id} 没有行错误文件：尚未检查",
-            f"push {push_id} has no row-error file: not judged yet",
-        )
-    until = judged + timedelta(days=settings.keep_row_errors)
-    return None if now <= until else _aged_out(push_id, until, "EXCHANGE_KEEP_ROW_ERRORS", settings.keep_row_errors)
+    if judged is None:
+        return _not_judged(push_id)
+    days = house.settings.keep_row_errors
+    until = judged + timedelta(days=days)
+    too_late = (now or datetime.now(UTC)) > until
+    return _aged_out(push_id, until, "EXCHANGE_KEEP_ROW_ERRORS", days) if too_late else None
+
+
+def nothing_kept(house: House, push_id: str) -> NotFound:
+    """There is no quarantine of this push: why."""
+    aged_out = Event.object_id == push_id, Event.tag == events.Tag.QUARANTINE_AGED_OUT
+    with house.registry.session() as session:
+        went = session.scalar(select(func.min(Event.at)).where(*aged_out))
+    if went is None:
+        return _not_judged(push_id)
+    return _aged_out(push_id, went, "EXCHANGE_KEEP_QUARANTINE", house.settings.keep_quarantine)
+
+
+def _not_judged(push_id: str) -> NotFound:
+    return NotFound(
+        f"推送 {push_id} 没有行错误文件：尚未检查",
+        f"push {push_id} has no row-error file: not judged yet",
+    )
 
 
 def _aged_out(push_id: str, when: datetime, setting: str, days: int) -> AgedOut:

@@ -15,12 +15,16 @@ from exchange import seal
 from exchange.catalogue import codes
 from exchange.catalogue.model import DataType, Item, Level, Resource, Sensitivity
 from exchange.catalogue.sql import literal, quoted, sql_type
+from exchange.intake.form import OPERATION
 from quality import identifiers, regions, traps
 from quality.normalise import cleaned, text_of
 
 BUILT_IN = 2  # version of the rules below; raise it when one of them judges differently
 WORD = 63  # bits in one `_fails_` column
 UNIQUE = "key.unique"
+
+# A row that fails these can still be stored and found as it is; what has no key, no type or no form of an identifier can't.
+_OVERRULABLE = ("required", "lost_character")
 
 # a resident number or a mobile number inside free text
 _PERSONAL = r"(^|[^0-9])([1-9][0-9]{5}(18|19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx]|1[3-9][0-9]{9})([^0-9]|$)"
@@ -47,6 +51,7 @@ class Rule:
     version: int = BUILT_IN
     fault: str | None = None
     tolerated: bool = False  # its rows wait, but don't count against the threshold
+    overrulable: bool = False  # the provider may say that a row is right all the same (pools/release.py)
 
     @property
     def reason(self) -> str:
@@ -75,6 +80,7 @@ def compile_rules(resource: Resource, today: date | None = None, now: datetime |
             r.title_en,
             _judged(_at(r.predicate, resource, today, now)),
             r.version,
+            overrulable=r.level is Level.QUARANTINE,
         )
         for r in resource.rules
     ]
@@ -147,7 +153,18 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
     column, name, title = quoted(item.name), item.name, item.title
 
     def rule(kind: str, level: Level, indicator: str, zh: str, en: str, predicate: str, fault: str | None = None) -> Rule:
-        return Rule(f"{name}.{kind}", level, indicator, (name,), f"{title}{zh}", f"{name} {en}", predicate, fault=fault)
+        mild = kind in _OVERRULABLE and not (kind == "required" and name in (*resource.key, OPERATION))
+        return Rule(
+            f"{name}.{kind}",
+            level,
+            indicator,
+            (name,),
+            f"{title}{zh}",
+            f"{name} {en}",
+            predicate,
+            fault=fault,
+            overrulable=mild,
+        )
 
     if item.required or name in resource.key:
         # what could not be read as its type is not absent
@@ -287,6 +304,7 @@ def _in_table(item: Item, resource: Resource) -> Rule:
         f"{item.name} is a code of {item.code_table}",
         f"{quoted(item.name)} IN ({allowed})",
         fault=traps.no_code(item, quoted(item.name), list(codes.table_of(resource, item.code_table))),
+        overrulable=item.name not in (*resource.key, OPERATION),
     )
 
 

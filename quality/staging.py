@@ -27,12 +27,25 @@ def accepted_sql(house: House, push_id: str) -> str:
             f"push {push_id} is {receipt.state}; only an accepted push has rows for the pool",
         )
     subject = Subject.of(house, receipt)
-    if not check.staged_file(house, push_id).exists():
-        with house.duckdb() as connection:
-            check.run(house, connection, push_id, subject.resource, subject.rules)
+    judged_again(house, subject)
+    return rows_sql(house, subject, f"NOT {rules.fails_any(subject.rules, (Level.BLOCK, Level.QUARANTINE))}")
+
+
+def rows_sql(house: House, subject: Subject, which: str) -> str:
+    """The judged rows that `which` (SQL) says, in the same columns; they must be there (`judged_again`)."""
     columns = ", ".join(["_row", *(quoted(item.name) for item in subject.resource.items), "_hash"])
-    rejected = rules.fails_any(subject.rules, (Level.BLOCK, Level.QUARANTINE))
-    return f"(SELECT {columns} FROM {check.staged_sql(house, push_id)} WHERE NOT {rejected})"
+    return f"(SELECT {columns} FROM {check.staged_sql(house, subject.receipt.id)} WHERE {which})"
+
+
+def judged_again(house: House, subject: Subject) -> None:
+    """See to it that the judged rows are there: made again from the landed bytes when they were dropped.
+
+    Raises:
+        WrongState: the landed bytes have been aged out.
+    """
+    if not check.staged_file(house, subject.receipt.id).exists():
+        with house.duckdb() as connection:
+            check.run(house, connection, subject.receipt.id, subject.resource, subject.rules)
 
 
 def drop(house: House, push_id: str) -> None:

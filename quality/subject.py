@@ -32,6 +32,11 @@ class Subject:
         """
         if isinstance(receipt, str):
             receipt = pushes.get(house, receipt)
-        resource = form_of(catalogue.resource_at(house, receipt.resource_id, receipt.resource_version), receipt.mode)
+        return cls.by(receipt, catalogue.resource_at(house, receipt.resource_id, receipt.resource_version))
+
+    @classmethod
+    def by(cls, receipt: Receipt, resource: Resource) -> Self:
+        """A receipt before the rules of a version that it need not name."""
+        form = form_of(resource, receipt.mode)
         came = receipt.received_at.astimezone(CHINA)
-        return cls(receipt, resource, compile_rules(resource, came.date(), came))
+        return cls(receipt, form, compile_rules(form, came.date(), came))

@@ -1,6 +1,6 @@
 """调用方: the systems of a department and their secrets."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,11 +16,15 @@ ClientId = Annotated[str, typer.Argument(help="调用方编号 / client id")]
 def create(
     department: Annotated[str, typer.Argument(help="部门代码（18 位）/ department code")],
     name: Annotated[str, typer.Argument(help="系统名称 / name of the system")],
+    role: Annotated[
+        Literal["department", "quality"],
+        typer.Option(help="quality：只看质量报告和隔离清单，看不到原值 / sees reports and quarantine lists alone"),
+    ] = "department",
     as_json: Json = False,
 ) -> None:
     """新建调用方；密钥只显示这一次 / make a client; its secret is shown once"""
     with mistakes_explained(as_json), opened() as house:
-        client_id, secret = clients.create(house, department, name)
+        client_id, secret = clients.create(house, department, name, role)
         show({"client_id": client_id, "client_secret": secret}, as_json)
 
 

@@ -1,5 +1,6 @@
 """推送: push, pushes, report, process, confirm, withdraw, row-errors."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -193,14 +194,22 @@ def withdraw(push_id: PushId, as_json: Json = False) -> None:
 
 def row_errors(
     push_id: PushId,
-    to: Annotated[Path, typer.Option(help="写到哪个文件 / where to write the CSV")],
+    to: Annotated[Path, typer.Option(help="写到哪个文件 / where to write the CSV (or XLSX)")],
+    correct: Annotated[
+        bool, typer.Option("--correct", help="整行，可改正后按增量再推送 / whole rows, to be corrected and pushed again")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """错误行文件（含原值，只给推送部门，每次取用留痕）/ the row-error file; each fetch is evidence"""
-    from quality import quarantine
+    from quality import corrections, quarantine
 
     with mistakes_explained(as_json), opened() as house:
-        data = quarantine.row_errors(house, operator(pushes.get(house, push_id).department), push_id)
+        caller = operator(pushes.get(house, push_id).department)
         to.touch(mode=0o600)
-        to.write_bytes(data)
-        show({"push": push_id, "file": str(to), "bytes": len(data)}, as_json)
+        if correct:
+            kind: corrections.Kind = "xlsx" if to.suffix.lower() == ".xlsx" else "csv"
+            with corrections.correction_file(house, caller, push_id, kind) as made, to.open("wb") as file:
+                shutil.copyfileobj(made, file)
+        else:
+            to.write_bytes(quarantine.row_errors(house, caller, push_id))
+        show({"push": push_id, "file": str(to), "bytes": to.stat().st_size}, as_json)

@@ -26,7 +26,7 @@ from api.routes import push as pushing
 from api.routes import quality, reports
 from api.routes.token import signed_in
 from exchange import catalogue, clients
-from exchange.callers import Caller
+from exchange.callers import Caller, for_its_department
 from exchange.delivery import new_request_id
 from exchange.errors import AccessRefused, ExchangeError, NotAuthenticated, NotFound, ParcelRefused, WrongState
 from exchange.house import House
@@ -79,7 +79,7 @@ async def _signed_in(request: Request) -> Caller:
         raise NotAuthenticated("请先登录", "sign in first", reason="no-token")
     caller = await clients.acaller_of(request.app.state.house, token)
     request.state.caller = caller
-    return caller
+    return for_its_department(caller)
 
 
 Officer = Annotated[Caller, Depends(_signed_in)]

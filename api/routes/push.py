@@ -5,12 +5,14 @@ whatever can be refused without the body is refused before it is read.
 """
 
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from api import bodies
@@ -21,11 +23,16 @@ from exchange.house import House
 from exchange.intake import landing, pushes
 from exchange.intake.parcel import Declaration, parse_digest
 from exchange.intake.pushes import Receipt
-from quality import gate, quarantine
+from quality import corrections, gate, quarantine
 
 router = APIRouter(tags=["推送 push"])
 
 DOOR = "http"
+_PIECE = 1 << 20
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _HEADERS = (
     ("X-Batch", "批次号，1 起，同号即同一份数据 / batch number", True),
@@ -95,12 +102,33 @@ def read_push(push_id: str, house: ThisHouse, caller: ThisCaller) -> JSONRespons
 
 
 @router.get("/v1/pushes/{push_id}/row-errors")
-def read_row_errors(push_id: str, house: ThisHouse, caller: ThisCaller) -> Response:
-    """错误行文件（CSV，含被拒的原值）/ the row-error file. For the pushing department only; every fetch is recorded."""
-    data = quarantine.row_errors(house, caller, push_id)
-    name = quote(f"{push_id}-错误行.csv")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", "Cache-Control": "no-store"}
-    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+def read_row_errors(
+    push_id: str,
+    house: ThisHouse,
+    caller: ThisCaller,
+    form: Annotated[Literal["reasons", "csv", "xlsx"], Query()] = "reasons",
+) -> Response:
+    """错误行文件（含被拒的原值）/ the row-error file. For the pushing department only; every fetch is recorded.
+
+    reasons：每条原因一行（CSV）；csv、xlsx：整行，可改正后按增量再推送 / csv and xlsx: whole rows, to be corrected and pushed again.
+    """
+    if form == "reasons":
+        data = quarantine.row_errors(house, caller, push_id)
+        return Response(data, media_type=_TYPES["csv"], headers=_attached(f"{push_id}-错误行.csv"))
+    with ExitStack() as opened:
+        made = opened.enter_context(corrections.correction_file(house, caller, push_id, form))
+        kept = opened.pop_all()
+    return StreamingResponse(_read(made, kept), media_type=_TYPES[form], headers=_attached(f"{push_id}-待改正.{form}"))
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}", "Cache-Control": "no-store"}
+
+
+def _read(made: BinaryIO, kept: ExitStack) -> Iterator[bytes]:
+    with kept:
+        while piece := made.read(_PIECE):
+            yield piece
 
 
 def _declared(house: House, caller: Caller, resource_id: str, request: Request) -> Declaration:

@@ -1,34 +1,44 @@
-"""GET /v1/pushes/{id}/report and …/data-docs: how a push was judged, for the department that pushed it."""
+"""How a push was judged and what of it waits: for the department that pushed it, and for the quality team; never a value."""
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse, HTMLResponse
+from typing import Annotated
 
-from api.deps import ThisCaller, ThisHouse
-from exchange.callers import Caller
-from exchange.errors import AccessRefused
-from exchange.house import House
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from api.deps import AnyCaller, ThisHouse
 from exchange.intake import pushes
-from quality import expectations, report
+from exchange.intake.landing import SLUG
+from quality import access, acts, expectations, report
 
 router = APIRouter(tags=["报告 reports"])
 
 
 @router.get("/v1/pushes/{push_id}/report", response_class=HTMLResponse)
-def read_report(push_id: str, house: ThisHouse, caller: ThisCaller) -> HTMLResponse:
+def read_report(push_id: str, house: ThisHouse, caller: AnyCaller) -> HTMLResponse:
     """质量报告（HTML）/ the quality report. Holds counts and row numbers, never values."""
-    _refuse_others(house, caller, push_id)
+    access.may(house, caller, pushes.get(house, push_id), "report")
     return HTMLResponse(report.page(house, push_id, data_docs="data-docs"))
 
 
 @router.get("/v1/pushes/{push_id}/data-docs", response_class=FileResponse)
-def read_data_docs(push_id: str, house: ThisHouse, caller: ThisCaller) -> FileResponse:
+def read_data_docs(push_id: str, house: ThisHouse, caller: AnyCaller) -> FileResponse:
     """Great Expectations 的结果页（HTML）/ the page of Great Expectations' results. Holds counts, never values."""
-    _refuse_others(house, caller, push_id)
+    access.may(house, caller, pushes.get(house, push_id), "report")
     return FileResponse(expectations.data_docs(house, push_id), media_type="text/html; charset=utf-8")
 
 
-def _refuse_others(house: House, caller: Caller, push_id: str) -> None:
-    if pushes.get(house, push_id).department != caller.department:
-        raise AccessRefused(
-            "质量报告只给推送它的部门", "a quality report is for the department that pushed", reason="other-department"
-        )
+@router.get("/v1/quarantine")
+def list_quarantine(
+    house: ThisHouse,
+    caller: AnyCaller,
+    resource: Annotated[str | None, Query(max_length=63, pattern=SLUG.pattern)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> JSONResponse:
+    """隔离区：规则、信息项、行号、状态，不含原值 / what waits in quarantine: rule, field, row numbers, state; never a value."""
+    return JSONResponse([line.as_dict() for line in acts.listed(house, caller, resource=resource, limit=limit)])
+
+
+@router.get("/v1/pushes/{push_id}/quarantine")
+def read_quarantine(push_id: str, house: ThisHouse, caller: AnyCaller) -> JSONResponse:
+    """一次推送的隔离区 / the same of one push."""
+    return JSONResponse([line.as_dict() for line in acts.listed(house, caller, push=push_id)])

@@ -132,6 +132,8 @@ _PATTERNS = {
         "前段码：类(1–3) + 项(2 位) + 目(3 位) + 细目，只用数字",
         "a 前段码: 1–3, two digits, three digits, more digits",
     ),
+    "email": ("一个单位邮箱，如 data@example.gov.cn", "one office's address, such as data@example.gov.cn"),
+    "webhook": ("http:// 或 https:// 开头的地址", "an address that begins with http:// or https://"),
     "key_identifier": ("resident_number 或 uscc", "resident_number or uscc"),
 }
 _SLUG = (

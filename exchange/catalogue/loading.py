@@ -61,7 +61,7 @@ def load(house: House, folder: Path, by: str | None = None) -> LoadReport:
     predicates.check(house, reading)
     with house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        _identities(session, reading)
+        check_identities(session, reading)
         _base_keys(session, reading)
         _departments_in_use(session, reading)
         if reading.findings:
@@ -98,7 +98,7 @@ def _counts(report: LoadReport) -> dict[str, Any]:
     }
 
 
-def _identities(session: Session, reading: Reading) -> None:
+def check_identities(session: Session, reading: Reading) -> None:
     """信息资源代码 never changes: an entry may not move to another 前段码."""
     codes = {row.id: row.code for row in session.execute(select(models.Resource.id, models.Resource.code))}
     for written in reading.resources:
@@ -173,7 +173,7 @@ def _store(session: Session, draft: Draft, now: datetime, by: str | None) -> Loa
 
 
 def _store_department(session: Session, department: Department) -> None:
-    values = {"name": department.name, "contact": department.contact}
+    values = department.model_dump(exclude={"code"})
     session.execute(
         insert(models.Department)
         .values(code=department.code, **values)
@@ -215,6 +215,11 @@ def _next_code(session: Session, prefix: str) -> str:
         )
     )
     return f"{prefix}/{number}"
+
+
+def next_definition(session: Session, entry: ResourceDraft, code: str, codes: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """What the next version of a resource that is loaded would say; `codes`: the catalogue's own tables."""
+    return _definition(entry, code, codes, _history(session, entry.id))
 
 
 def _history(session: Session, resource_id: str) -> list[dict[str, Any]]:

@@ -35,8 +35,7 @@ def read_current(session: Session) -> Catalogue:
     )
     return Catalogue(
         departments=tuple(
-            Department(code=row.code, name=row.name, contact=row.contact)
-            for row in session.scalars(select(models.Department).order_by(models.Department.code))
+            _department(row) for row in session.scalars(select(models.Department).order_by(models.Department.code))
         ),
         resources=resources,
         bases=tuple(
@@ -145,7 +144,7 @@ def department(house: House, code: str) -> Department:
         row = session.get(models.Department, code)
         if row is None:
             raise _unknown("部门", "department", code, session.scalars(select(models.Department.code)))
-        return Department(code=row.code, name=row.name, contact=row.contact)
+        return _department(row)
 
 
 def newest_bases(session: Session) -> list[models.BaseVersion]:
@@ -154,6 +153,10 @@ def newest_bases(session: Session) -> list[models.BaseVersion]:
     return list(
         session.scalars(select(newest).ext(distinct_on(newest.base_id)).order_by(newest.base_id, newest.version.desc()))
     )
+
+
+def _department(row: models.Department) -> Department:
+    return Department(**{name: getattr(row, name) for name in Department.model_fields})
 
 
 def _current_definitions() -> Select[models.Json]:

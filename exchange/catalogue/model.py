@@ -55,6 +55,10 @@ class Department(Frozen):
     code: str
     name: Text
     contact: Text | None = None  # whom to ask; an office, never a person's private data
+    email: Annotated[str | None, Field(pattern=r"^[^@\s<>\",;]+@[^@\s<>\",;]+$")] = (
+        None  # where verdicts are mailed: an office too
+    )
+    webhook: Annotated[str | None, Field(pattern=r"^https?://[^\s]+$")] = None  # where verdicts are posted
 
 
 class Citation(Frozen):

@@ -12,6 +12,11 @@ from exchange.catalogue.model import DataType, Item, Resource
 OPERATION = "_op"
 UPSERT, DELETE = "U", "D"
 
+# What a file handed out for correction has beside the items; coming back, these are columns of no item, and are named so.
+ERROR_COLUMNS = ("错误行号", "错误状态", "错误信息项", "错误说明")
+# What a spreadsheet might run gets an apostrophe in such a file, and loses it when the file comes back (as inside SQL text).
+GUARDED = r"^''*[=+\-@\t\r]"
+
 _ITEM = Item.model_construct(
     name=OPERATION,
     title="操作",

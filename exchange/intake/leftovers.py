@@ -5,7 +5,9 @@ no row in `push` belongs to nobody, and only such files are removed.
 """
 
 import fcntl
+import shutil
 from datetime import datetime
+from pathlib import Path
 
 from exchange.house import House
 from exchange.intake.places import landed_file, landed_folder, part_file
@@ -34,16 +36,22 @@ def sweep(house: House, resource_id: str) -> None:
 
 
 def sweep_all(house: House, now: datetime) -> None:
-    """The same for every resource, and for half-made tables a day old."""
+    """The same for every resource, and for half-made tables and abandoned trials a day old."""
     for folder in house.settings.folder("landed").iterdir():
         sweep(house, folder.name)
     for path in house.settings.folder("rows").glob(".*.part"):
-        try:
-            old = now.timestamp() - path.stat().st_mtime > _STALE
-        except FileNotFoundError:
-            continue
-        if old:
+        if _stale(path, now):
             path.unlink(missing_ok=True)
+    for folder in house.settings.folder("spill").glob(".trial-*"):
+        if _stale(folder, now):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stale(path: Path, now: datetime) -> bool:
+    try:
+        return now.timestamp() - path.stat().st_mtime > _STALE
+    except FileNotFoundError:
+        return False
 
 
 def remove(house: House, resource_id: str, push_id: str) -> None:

@@ -66,6 +66,11 @@ class Receipt:
         return asdict(self) | {"received_at": self.received_at.astimezone(CHINA).isoformat(timespec="seconds")}
 
 
+def is_id(text: str) -> bool:
+    """Whether a text has the form of a receipt's number."""
+    return _ID.fullmatch(text) is not None
+
+
 def get(house: House, push_id: str) -> Receipt:
     """The receipt of a push.
 

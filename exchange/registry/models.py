@@ -54,6 +54,8 @@ class Department(Base):
     code: Mapped[str] = mapped_column(CHAR(18), primary_key=True)
     name: Mapped[str]
     contact: Mapped[str | None]
+    email: Mapped[str | None]
+    webhook: Mapped[str | None]
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -107,6 +109,7 @@ class Client(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
     name: Mapped[str]
+    role: Mapped[str] = mapped_column(server_default=text("'department'"))  # exchange/callers.py: Role
     secret_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     rotated_at: Mapped[datetime | None]
@@ -185,9 +188,43 @@ class Verdict(Base):
     confirmed_by: Mapped[str | None]
 
 
+class QuarantineAct(Base):
+    """What was done with rows in quarantine: `release` (the provider says they are right; `id` names the lake commit that took
+    them into the pool) or `return` (given back for correction). `rows` as `exchange/ranges.py` writes them. Append-only."""
+
+    __tablename__ = "quarantine_act"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), index=True)
+    action: Mapped[str]
+    rows: Mapped[str]
+    count: Mapped[int] = mapped_column(BigInteger)
+    overtaken: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("0")
+    )  # released, but newer pushes have their keys
+    reason: Mapped[str | None]
+    by: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Notice(Base):
+    """A verdict to be told to its department by one channel. Written with the verdict; `id` is also the message's own id, the
+    same however often it is sent. Sent at least once, or given up."""
+
+    __tablename__ = "notice"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), index=True)
+    channel: Mapped[str]  # mail | webhook
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime | None] = mapped_column(server_default=func.now())  # None: nothing more is tried
+    tries: Mapped[int] = mapped_column(server_default=text("0"))
+    sent_at: Mapped[datetime | None]
+    failure: Mapped[str | None]  # what the last try that failed met: a class or a status, never a text
+    __table_args__ = (Index("notice_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+
 class PoolCommit(Base):
-    """A version of a pool: this lake snapshot shows what `push_id` left. `receipt` names the lake commit: the push itself, or
-    `<push>.withdrawn` when the push in `withdraws` was taken back. The figures say what the version changed, in rows."""
+    """A version of a pool: this lake snapshot shows what `push_id` left. `receipt` names the lake commit: the push itself,
+    `<push>.withdrawn` when the push in `withdraws` was taken back, or the `quarantine_act` that released rows into it. The figures say what the version changed, in rows."""
 
     __tablename__ = "pool_commit"
     receipt: Mapped[str] = mapped_column(primary_key=True)

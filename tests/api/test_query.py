@@ -219,6 +219,8 @@ ROUTES = {
     "GET /v1/pushes/{push_id}": ("/v1/pushes/P261122-0000000001", "P261122-0000000001"),
     "GET /v1/pushes/{push_id}/row-errors": ("/v1/pushes/P261122-0000000001/row-errors", "P261122-0000000001"),
     "GET /v1/pushes/{push_id}/report": ("/v1/pushes/P261122-0000000001/report", "P261122-0000000001"),
+    "GET /v1/pushes/{push_id}/quarantine": ("/v1/pushes/P261122-0000000001/quarantine", "P261122-0000000001"),
+    "GET /v1/quarantine": ("/v1/quarantine", None),
     "GET /v1/pushes/{push_id}/data-docs": ("/v1/pushes/P261122-0000000001/data-docs", "P261122-0000000001"),
     "POST /v1/query/{kind}/{name}": ("/v1/query/base/population", "base:population"),
     "POST /v1/tus": ("/v1/tus", None),

@@ -27,17 +27,11 @@ def test_another_department_s_report_is_refused_and_recorded(house: House, page:
         refused = door.http.get(f"/v1/pushes/{push_id}/{page}", headers=bearer(door.token(make.CIVIL)))
     assert (refused.status_code, refused.json()["detail"], refused.json()["detail_en"]) == (
         403,
-        "质量报告只给推送它的部门",
-        "a quality report is for the department that pushed",
+        f"质量报告只给推送它的部门和质量管理人员；推送 {push_id} 不是贵部门的",
+        f"a quality report is for the department that pushed and for the quality team; push {push_id} is not yours",
     )
     assert [(one["action"], one["target"], one["department"], one["decision"], one["reason"]) for one in log(house)] == [
-        (
-            f"GET /v1/pushes/{{push_id}}/{page}",
-            push_id,
-            make.CIVIL,
-            "refused",
-            "other-department: 质量报告只给推送它的部门",
-        )
+        ("report", f"push:{push_id}", make.CIVIL, "refused", "not the department that pushed")
     ]
     assert LI not in refused.text
 

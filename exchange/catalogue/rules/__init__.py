@@ -5,7 +5,7 @@ Invariant: every rule looks at every entry; what one rule finds does not stop an
 GB/T 36344 (quality indicators). docs/catalogue.md lists the rules by the names used here.
 """
 
-from exchange.catalogue.draft import Reading
+from exchange.catalogue.draft import Reading, ResourceDraft, Written
 from exchange.catalogue.findings import Place
 from exchange.catalogue.rules.bases import BASE_RULES, complete
 from exchange.catalogue.rules.departments import departments, tables, unique
@@ -26,14 +26,19 @@ def check(reading: Reading) -> None:
             "there is no resource; loading this would retire all of them; keep at least one",
         )
     for written in reading.resources:
-        for rule in RESOURCE_RULES:
-            rule(written, reading)
-        for number, item in enumerate(written.entry.items):
-            for item_rule in ITEM_RULES:
-                item_rule(item, written.place("items", number, item=item.name), written, reading)
+        check_resource(written, reading)
     for base in reading.bases:
         for base_rule in BASE_RULES:
             base_rule(base, reading)
 
 
-__all__ = ["check", "complete"]
+def check_resource(written: Written[ResourceDraft], reading: Reading) -> None:
+    """The same for one resource; `reading` holds the departments and code tables it may name."""
+    for rule in RESOURCE_RULES:
+        rule(written, reading)
+    for number, item in enumerate(written.entry.items):
+        for item_rule in ITEM_RULES:
+            item_rule(item, written.place("items", number, item=item.name), written, reading)
+
+
+__all__ = ["check", "check_resource", "complete"]

@@ -142,7 +142,7 @@ def _read_csv(text: BinaryIO, shape: Shape, width: int, **options: str) -> str:
 def _strict(text: BinaryIO, resource: Resource, shape: Shape) -> str:
     blank = " WHERE c0 IS NOT NULL" if shape.width == 1 else ""  # with one column a blank line would be a row
     source = _read_csv(text, shape, shape.width)
-    return f"SELECT {select_items(resource, shape.matched)}, NULL::VARCHAR AS _broken FROM {source}{blank}"
+    return f"SELECT {select_items(resource, shape)}, NULL::VARCHAR AS _broken FROM {source}{blank}"
 
 
 def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
@@ -155,7 +155,7 @@ def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
         f"CASE WHEN c{width} IS NOT NULL THEN '列数过多，应为 {width} 列 / more than {width} columns' "
         f"WHEN c{width - 1} IS NULL THEN '列数不足，应为 {width} 列 / fewer than {width} columns' END"
     )
-    return f"SELECT {select_items(resource, shape.matched)}, {broken} AS _broken FROM {source}{blank}"
+    return f"SELECT {select_items(resource, shape)}, {broken} AS _broken FROM {source}{blank}"
 
 
 def _write_carefully(

@@ -17,6 +17,7 @@ from duckdb import Error as DuckDBError
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal, quoted
 from exchange.engine import STAGING_KEY, is_disk_full
+from exchange.intake.form import ERROR_COLUMNS, GUARDED
 from exchange.settings import Settings
 
 
@@ -78,10 +79,20 @@ class Format(Protocol):
         ...
 
 
-def select_items(resource: Resource, matched: dict[str, int]) -> str:
-    """The items out of columns c0, c1, …: an empty cell is NULL."""
-    cells = [(f"nullif(c{matched[i.name]}, '')" if i.name in matched else "NULL::VARCHAR", i) for i in resource.items]
+def select_items(resource: Resource, shape: Shape) -> str:
+    """The items out of columns c0, c1, …: an empty cell is NULL; what was guarded for a spreadsheet is as it was."""
+    read = _unguarded if set(ERROR_COLUMNS) <= set(shape.unknown) else _given
+    cells = [(read(f"c{shape.matched[i.name]}") if i.name in shape.matched else "NULL::VARCHAR", i) for i in resource.items]
     return ", ".join(f"{cell} AS {quoted(item.name)}" for cell, item in cells)
+
+
+def _given(cell: str) -> str:
+    return f"nullif({cell}, '')"
+
+
+def _unguarded(cell: str) -> str:
+    risky = f"starts_with({cell}, '''') AND regexp_matches({cell}, '{GUARDED}')"
+    return f"CASE WHEN {risky} THEN substr({cell}, 2) ELSE {_given(cell)} END"
 
 
 def copy_rows(connection: DuckDBPyConnection, select: str, target: Path) -> int:

@@ -179,7 +179,7 @@ def _rows(resource: Resource, shape: Shape, width: int) -> str:
     wide = literal(f"列数过多，应为 {shape.width} 列 / more than {shape.width} columns")
     broken = f"CASE WHEN {beyond} THEN {wide} ELSE _mark END"
     return (
-        f"SELECT {select_items(resource, shape.matched)}, _broken FROM (SELECT {seen}, {broken} AS _broken "
+        f"SELECT {select_items(resource, shape)}, _broken FROM (SELECT {seen}, {broken} AS _broken "
         f"FROM _sheet AS t({', '.join([*names, '_mark'])}) WHERE coalesce({', '.join(names)}) IS NOT NULL)"
     )
 

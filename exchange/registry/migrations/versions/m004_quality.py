@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "m004"
-down_revision = "m002"
+down_revision = "m003"
 
 
 def upgrade() -> None:
