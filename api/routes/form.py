@@ -73,15 +73,20 @@ class _Page(APIRoute):
 router = APIRouter(tags=["网页推送 by hand"], route_class=_Page, include_in_schema=False)
 
 
-async def _signed_in(request: Request) -> Caller:
+async def _anybody(request: Request) -> Caller:
     token = request.cookies.get(COOKIE)
     if not token:
         raise NotAuthenticated("请先登录", "sign in first", reason="no-token")
     caller = await clients.acaller_of(request.app.state.house, token)
     request.state.caller = caller
-    return for_its_department(caller)
+    return caller
 
 
+async def _signed_in(request: Request) -> Caller:
+    return for_its_department(await _anybody(request))
+
+
+Anybody = Annotated[Caller, Depends(_anybody)]
 Officer = Annotated[Caller, Depends(_signed_in)]
 Csrf = Annotated[str, Form()]
 
@@ -91,6 +96,8 @@ async def start(request: Request, house: ThisHouse) -> Response:
     """Sign in, or choose a resource and a file."""
     if not request.cookies.get(COOKIE):
         return _page(request, "sign-in")
+    if (await _anybody(request)).role == "quality":
+        return RedirectResponse("/form/quality/page", 303)
     caller = await _signed_in(request)
     return await run_in_threadpool(_choose, request, house, caller)
 
@@ -210,13 +217,13 @@ def row_errors(push_id: str, house: ThisHouse, caller: Officer) -> Response:
 
 
 @router.get("/form/quality/page")
-def quality_page(house: ThisHouse, caller: Officer, question: quality.ThisQuestion) -> Response:
+def quality_page(house: ThisHouse, caller: Anybody, question: quality.ThisQuestion) -> Response:
     """What the caller sees of many pushes, by the cookie."""
     return quality.read_page(house, caller, question)
 
 
 @router.get("/form/quality/workbook")
-def quality_workbook(house: ThisHouse, caller: Officer, question: quality.ThisQuestion) -> Response:
+def quality_workbook(house: ThisHouse, caller: Anybody, question: quality.ThisQuestion) -> Response:
     """The same as XLSX, by the cookie."""
     return quality.read_workbook(house, caller, question)
 

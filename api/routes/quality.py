@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import HTMLResponse
 
-from api.deps import ThisCaller, ThisHouse
+from api.deps import AnyCaller, ThisHouse
 from exchange.intake.landing import SLUG
 from quality import overview
 from quality.overview import Asked, Dimensions, History, Overdue, Trend
@@ -43,31 +43,31 @@ ThisQuestion = Annotated[Asked, Depends(asked)]
 
 
 @router.get("/v1/quality/trend")
-def read_trend(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> Trend:
+def read_trend(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Trend:
     """未通过率的趋势：按部门逐日、按资源逐次，问及资源或规则时按规则逐次 / failing rows over time."""
     return overview.trend(house, caller, question)
 
 
 @router.get("/v1/quality/dimensions")
-def read_dimensions(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> Dimensions:
+def read_dimensions(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Dimensions:
     """GB/T 36344 六个维度；没有测量的为 null / the six dimensions; null where nothing was measured."""
     return overview.dimensions(house, caller, question, datetime.now(UTC))
 
 
 @router.get("/v1/quality/overdue")
-def read_overdue(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> Overdue:
+def read_overdue(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Overdue:
     """超过更新周期的资源 / resources that are overdue by their update cycle."""
     return overview.overdue(house, caller, question, datetime.now(UTC))
 
 
 @router.get("/v1/quality/history")
-def read_history(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> History:
+def read_history(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> History:
     """规则变更：谁在何时改了什么 / who changed which rule when."""
     return overview.history(house, caller, question)
 
 
 @router.get("/v1/quality/page", response_class=HTMLResponse)
-def read_page(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> HTMLResponse:
+def read_page(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> HTMLResponse:
     """以上全部，带图的网页 / all of it as a page with pictures."""
     return HTMLResponse(overview.page(house, caller, question, datetime.now(UTC)))
 
@@ -77,7 +77,7 @@ def read_page(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> H
     response_class=Response,
     responses={200: {"content": {XLSX: {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def read_workbook(house: ThisHouse, caller: ThisCaller, question: ThisQuestion) -> Response:
+def read_workbook(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Response:
     """以上全部，XLSX / all of it as an XLSX file."""
     content = overview.workbook(house, caller, question, datetime.now(UTC))
     headers = {"Content-Disposition": 'attachment; filename="quality.xlsx"', "Cache-Control": "no-store"}

@@ -29,7 +29,7 @@ class Scope:
 
 def sees_all(caller: Caller) -> bool:
     """Whether a caller sees the quality of every department."""
-    return caller.client_id is None
+    return caller.client_id is None or caller.role == "quality"
 
 
 def answered(

