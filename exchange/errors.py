@@ -13,6 +13,7 @@ ExchangeError
 │   ├── EmptyParcel         no bytes, or a header and nothing else
 │   ├── BatchReused         the batch number already stands for other bytes
 │   ├── BatchOutdated       a newer batch of the resource has landed already
+│   ├── BatchTooFar         a batch number far beyond the expected one: nothing could follow it
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   ├── UnsafeName          a file name that is a path
@@ -120,6 +121,12 @@ class BatchOutdated(ParcelRefused):
     """A newer batch of this resource has landed: an older one could never be pooled any more."""
 
     code = "batch-outdated"
+
+
+class BatchTooFar(ParcelRefused):
+    """A batch number so far ahead that it is a slip of the hand: what followed would have to be larger still."""
+
+    code = "batch-too-far"
 
 
 class ParcelTooLarge(ParcelRefused):

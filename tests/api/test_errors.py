@@ -32,6 +32,7 @@ def test_every_error_has_a_status_with_titles_and_stands_in_the_tree_s_docstring
         (errors.NotFound, 404),
         (errors.BatchReused, 409),
         (errors.BatchOutdated, 409),
+        (errors.BatchTooFar, 409),
         (errors.WrongState, 409),
         (errors.ParcelTooLarge, 413),
         (errors.DigestMismatch, 422),

@@ -48,7 +48,8 @@ def write(
         if found is not None and found[0] > limits.unpacked:
             raise too_large(limits)
         select = (
-            f"SELECT {select_items(resource, shape.matched)}, NULL::VARCHAR AS _broken FROM (SELECT {texts} FROM {named})"
+            f"SELECT {select_items(resource, shape.matched)}, NULL::VARCHAR AS _broken, NULL::VARCHAR AS _line "
+            f"FROM (SELECT {texts} FROM {named})"
         )
         return copy_rows(connection, select, target)
     except duckdb.OutOfMemoryException:
