@@ -31,6 +31,7 @@ from exchange.intake.formats.text import CHUNK, as_utf8, chunks, nameless
 DELIMITERS = [",", ";", "\t", "|"]
 _TAB = "\t"
 _HEADER_BYTES = 1 << 20  # a header row longer than this is no header
+_ENDLESS = 4  # pieces of a megabyte without a line end: the engine reads lines of 2 MB
 _ABSENT = "\x01absent\x01"  # no cell has this text, so with it as the null string NULL means: the row has no such cell
 _UNPAIRED = "UNQUOTED VALUE"  # the engine's name for it
 # The engine's message quotes the row, so it goes no further; when the quote is cut in a character, it can't even be read.
@@ -56,6 +57,7 @@ class Delimited:
         """See `Format`."""
         with as_utf8(plain, target.parent) as text:
             shape, above = _inspect(text.file, text.encoding, resource)
+            _refuse_endless_line(text.file)
             with _from_header(text.file, above, target.parent) as table:
                 try:
                     rows = copy_rows(connection, _strict(table, resource, shape), target)
@@ -104,6 +106,15 @@ def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> tuple[Shape, 
     lines = found[delimiter][row - 2][1] if row > 1 else 0
     above = "".join(islice(io.StringIO(head, newline=""), lines))
     return shape, _Above(lines, len(above.encode()) + (3 if lines and raw.startswith(codecs.BOM_UTF8) else 0))
+
+
+def _refuse_endless_line(text: BinaryIO) -> None:
+    """The engine takes a line of thousands of millions of bytes for no row at all, without a word."""
+    without = 0
+    for chunk in chunks(text):
+        without = 0 if b"\n" in chunk or b"\r" in chunk else without + 1
+        if without >= _ENDLESS:
+            raise _unreadable()
 
 
 def _first_rows(text: str, delimiter: str, count: int) -> list[tuple[list[str], int]]:
