@@ -6,9 +6,11 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 import typer
 
 from api.commands import base, catalogue, client, grant, house, inbox, log, notice, push, quality, quarantine, query, rules
+from api.usage import Explained
 
 app = typer.Typer(
     name="exchange",
+    cls=Explained,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -56,21 +56,21 @@ def mistakes_explained(as_json: bool) -> Iterator[None]:
     try:
         yield
     except errors.ExchangeError as error:
-        _tell(as_json, error.code, error.zh, error.en, error.facts)
+        tell(as_json, error.code, error.zh, error.en, error.facts)
         raise typer.Exit(exit_code(error)) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 its own text and traceback may quote data: class and places only
         places = faults.places(error)
         zh = f"平台内部错误，请告诉管理员：{places}"
-        _tell(as_json, "internal", zh, "a fault of the platform, not yours; tell the operator", {"places": places})
+        tell(as_json, "internal", zh, "a fault of the platform, not yours; tell the operator", {"places": places})
         raise typer.Exit(FAULT) from None
     except KeyboardInterrupt:
-        _tell(as_json, "interrupted", "已中断，可重新执行", "interrupted; run it again", {})
+        tell(as_json, "interrupted", "已中断，可重新执行", "interrupted; run it again", {})
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _tell(as_json: bool, code: str, zh: str, en: str, facts: dict[str, object]) -> None:
+def tell(as_json: bool, code: str, zh: str, en: str, facts: dict[str, object]) -> None:
     """What went wrong, on standard error; nothing is broken into lines, so that it can be copied whole."""
     if as_json:
         problem = {"code": code, "zh": zh, "en": en, "facts": facts}

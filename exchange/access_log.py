@@ -1,7 +1,8 @@
 """Every answer and every refusal, durable before the first byte leaves; provable for as long as it is kept.
 
 One idea: a chain. Each record's keyed hash covers its own columns, the digest of its body and the hash of the record
-before; a keyed head says where the chain ends, and an anchor file outside the database says how far it had come.
+before; a keyed head says where the chain ends, and an anchor file outside the database says how far it had come. A
+witness beside the master key says how far it was when it was last found whole: it outlives the data folder.
 Invariant: a caller of `append` or `aappend` continues only after its record is committed; a record is never changed,
 and a purge of an old body leaves its digest, its place, and the number of the record that says under which rule.
 
@@ -85,7 +86,7 @@ class Break:
     """A place where the log is not what was written."""
 
     seq: int
-    kind: Literal["altered", "body", "inserted", "missing", "order", "purge", "head", "anchor"]
+    kind: Literal["altered", "body", "inserted", "missing", "order", "purge", "head", "anchor", "witness"]
     zh: str
     en: str
 
@@ -104,12 +105,16 @@ class Purged:
 
 @dataclass(frozen=True)
 class Verification:
-    """The whole log, compared. `breaks` in order of place; the first is where to look."""
+    """The whole log, compared. `breaks` in order of place; the first is where to look.
+
+    `witness`: the record up to which the witness now vouches; None when there is none, or it could not be written.
+    """
 
     records: int
     head: int
     breaks: tuple[Break, ...] = ()
     purged: tuple[Purged, ...] = ()
+    witness: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -377,6 +382,48 @@ def _keep_aside(house: House, what: str, end: _End) -> None:
     path.write_bytes(_anchor_line(house, end))
 
 
+# ---- the witness: what was once found whole, kept where the data folder's owner need not reach ----------------------
+
+
+def _witness_path(house: House) -> Path:
+    return house.settings.key_folder / "log.witness"
+
+
+def _read_witness(house: House) -> _End | Literal["altered"] | None:
+    """What the witness vouches for."""
+    try:
+        parts = _witness_path(house).read_bytes().decode("ascii", "replace").split()
+    except OSError:
+        return None
+    if len(parts) == 3 and parts[0].isdecimal() and len(parts[0]) <= 20:
+        end = _End(int(parts[0]), parts[1])
+        if same(parts[2], _witness_mac(house, end)):
+            return end
+    return "altered"
+
+
+def _renew_witness(house: House, end: _End) -> int | None:
+    """Vouch for a chain that was found whole up to here."""
+    path = _witness_path(house)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(5)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(f"{end.seq:020d} {end.hash} {_witness_mac(house, end)}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:  # a folder of keys that nobody may write to is as it should be; what was kept still stands
+        draft.unlink(missing_ok=True)
+        kept = _read_witness(house)
+        return kept.seq if isinstance(kept, _End) else None
+    return end.seq
+
+
+def _witness_mac(house: House, end: _End) -> str:
+    return house.seal.keyed_hash("log witness", f"{end.seq}|{end.hash}".encode())
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -416,13 +463,18 @@ def _beijing(at: datetime) -> str:
 
 
 def verify(house: House, progress: Progress = silent) -> Verification:
-    """Compare the whole log with itself, its head and its anchor, in one snapshot of the database. Reads; changes nothing
-    but an event that says it was done."""
+    """Compare the whole log with itself, its head, its anchor and its witness, in one snapshot of the database. Reads;
+    changes nothing but the witness of a log found whole and an event that says it was done."""
     anchor = _read_anchor(house)  # before the snapshot: the chain may only be further than this
+    witness = _read_witness(house)
     with house.registry.session() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        walk = _Walk(house, session.connection(), anchor)
+        walk = _Walk(house, session.connection(), anchor, witness)
         verification = walk.run(progress)
+    if verification.whole:
+        verification = replace(verification, witness=_renew_witness(house, walk.last))
+    elif isinstance(witness, _End):
+        verification = replace(verification, witness=witness.seq)
     with house.registry.session() as session:
         events.record(
             session,
@@ -437,10 +489,13 @@ def verify(house: House, progress: Progress = silent) -> Verification:
 class _Walk:
     """One pass over the chain, in order of place."""
 
-    def __init__(self, house: House, connection: Connection, anchor: _End | None) -> None:
+    def __init__(
+        self, house: House, connection: Connection, anchor: _End | None, witness: _End | Literal["altered"] | None
+    ) -> None:
         self.house = house
         self.connection = connection
         self.anchor = anchor
+        self.witness = witness
         self.last = _End(0, START)
         self.records = 0
         self.breaks: list[Break] = []
@@ -456,6 +511,7 @@ class _Walk:
                 progress("log", self.records, total)
         self._compare_head()
         self._compare_anchor()
+        self._compare_witness()
         progress("log", total, total)
         purged = tuple(replace(purged, bodies=self.emptied[seq]) for seq, purged in sorted(self.purges.items()))
         breaks = tuple(sorted(self.breaks, key=lambda found: found.seq)[:_BREAKS])
@@ -559,9 +615,25 @@ class _Walk:
         for end in kept:
             self._compare_end(end)
 
+    def _compare_witness(self) -> None:
+        if self.witness == "altered":
+            self._found(self.last.seq, "witness", "见证文件被改动", "the witness file was altered")
+        elif isinstance(self.witness, _End) and not self._has(self.witness):
+            self._found(
+                self._after_last_known(self.witness),
+                "witness",
+                f"上次验证完整时日志到第 {self.witness.seq} 条，现在没有这一条或已不同：日志被清空、重建，或恢复自更早的备份",
+                f"when last found whole the log went up to record {self.witness.seq}, which is gone or another one now: the log "
+                "was wiped, made anew, or restored from an older backup",
+            )
+
+    def _has(self, end: _End) -> bool:
+        found = self.connection.execute(text("SELECT hash FROM access_log WHERE seq = :seq"), {"seq": end.seq}).scalar()
+        return end.seq == 0 or (found is not None and same(found, end.hash))
+
     def _compare_end(self, end: _End) -> None:
         found = self.connection.execute(text("SELECT hash FROM access_log WHERE seq = :seq"), {"seq": end.seq}).scalar()
-        if end.seq == 0 or (found is not None and same(found, end.hash)):
+        if self._has(end):
             return
         zh, en = (
             ("与锚不同", "differs from the anchor")

@@ -14,6 +14,7 @@ ExchangeError
 │   ├── BatchReused         the batch number already stands for other bytes
 │   ├── BatchOutdated       a newer batch of the resource has landed already
 │   ├── BaselineNeeded      key or type changed: a full push comes first
+│   ├── BatchTooFar         a batch number far beyond the expected one: nothing could follow it
 │   ├── ParcelTooLarge      above the limit, refused before the body
 │   ├── NoRoom              the disk can't take it, refused before the body
 │   ├── UnsafeName          a file name that is a path
@@ -128,6 +129,12 @@ class BaselineNeeded(ParcelRefused):
     """Key or type of the resource changed, and what the pool holds can't be changed row by row: a full push comes first."""
 
     code = "baseline-needed"
+
+
+class BatchTooFar(ParcelRefused):
+    """A batch number so far ahead that it is a slip of the hand: what followed would have to be larger still."""
+
+    code = "batch-too-far"
 
 
 class ParcelTooLarge(ParcelRefused):

@@ -18,6 +18,18 @@ from exchange.seal import Seal
 from exchange.settings import Settings
 
 
+def key_for(settings: Settings) -> Seal:
+    """The master key, made on a first installation only: beside data that another key has sealed, none is made.
+
+    Raises:
+        KeyMissing: there is data and no key, or a spoilt one.
+    """
+    sealed = (settings.root / name for name in ("postgres/PG_VERSION", "postgres.port", "log/anchor"))
+    if any(path.exists() for path in sealed):
+        return Seal.open(settings.key_folder)
+    return Seal.create(settings.key_folder)
+
+
 @dataclass(frozen=True)
 class House:
     """Everything the work needs."""
@@ -39,7 +51,7 @@ class House:
         databases = Databases.find(settings, seal)
         registry = Registry(databases.control)
         try:
-            registry.check_key(seal)
+            registry.check_key(seal, settings)
         except ExchangeError:
             registry.close()
             raise

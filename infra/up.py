@@ -23,7 +23,7 @@ import httpx
 
 from exchange.databases import Databases
 from exchange.errors import SettingError, Unavailable
-from exchange.house import House
+from exchange.house import House, key_for
 from exchange.registry import migrate as migrate_registry
 from exchange.seal import Seal
 from exchange.settings import Settings
@@ -127,8 +127,8 @@ def prepare_house(settings: Settings) -> bool:
     from pools import lake
 
     first = not (settings.key_folder / "master.key").exists()
-    seal = Seal.create(settings.key_folder)
-    migrate_registry(Databases.find(settings, seal), seal)
+    seal = key_for(settings)
+    migrate_registry(Databases.find(settings, seal), seal, settings)
     house = House.open(settings)
     try:
         lake.prepare(house)

@@ -48,7 +48,7 @@ def write(house: House, connection: DuckDBPyConnection, subject: Subject, failed
     staged = check.staged_sql(house, subject.receipt.id)
     with tables.open_table(house, connection, subject.receipt.id) as source:
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE _failing AS SELECT s.*, o._broken, {originals} "
+            f"CREATE OR REPLACE TEMP TABLE _failing AS SELECT s.*, o._broken, o._line, {originals} "
             f"FROM {staged} AS s JOIN {source} AS o ON s._row = o._row WHERE {fails_any(subject.rules, tuple(Level))}"
         )
     lines = " UNION ALL ".join(_lines(subject.resource, number, rule) for number, rule in broken)
@@ -151,7 +151,7 @@ def _lines(resource: Resource, number: int, rule: Rule) -> str:
         value = original[0]
     else:
         named = [f"{literal(resource.item(n).title + '=')} || {cell}" for n, cell in zip(rule.items, original, strict=True)]
-        value = f"concat_ws('；', {', '.join(named)})" if named else "NULL::VARCHAR"
+        value = f"concat_ws('；', {', '.join(named)})" if named else "_line"
     columns = _columns("_row", literal(rule.id), literal(rule.level), literal(titles), rule.reason, value)
     return f"SELECT {columns}, {number} AS number FROM _failing WHERE {fails(number)}"
 

@@ -37,7 +37,7 @@ def server(server_folder: Path) -> Iterator[Databases]:
     seal = Seal.create(settings.key_folder)
     with postgres.running(settings, seal):
         databases = Databases.find(settings, seal)
-        migrate(databases, seal)
+        migrate(databases, seal, settings)
         with psycopg.connect(databases.control.url(), autocommit=True) as connection:
             connection.execute("DELETE FROM house")
         assert databases.admin is not None

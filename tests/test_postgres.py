@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from exchange.databases import Databases
+from exchange.errors import KeyMissing
+from exchange.house import House
 from exchange.registry import migrate
 from exchange.seal import Seal
 from exchange.settings import Settings, read_settings
@@ -53,7 +55,7 @@ def test_it_stops_with_its_last_user_and_keeps_what_was_written(embedded: Settin
     seal = Seal.create(embedded.key_folder)
     with postgres.running(embedded, seal):
         databases = Databases.find(embedded, seal)
-        migrate(databases, seal)
+        migrate(databases, seal, embedded)
         other = another_user(embedded)
     assert answers(databases)
     other.communicate("bye\n", timeout=30)
@@ -86,9 +88,28 @@ def test_each_database_has_its_own_role(embedded: Settings) -> None:
     seal = Seal.create(embedded.key_folder)
     with postgres.running(embedded, seal):
         databases = Databases.find(embedded, seal)
-        migrate(databases, seal)
+        migrate(databases, seal, embedded)
         control = databases.control
         with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
             psycopg.connect(
                 f"postgresql://{control.user}:{control.password}@{control.host}:{control.port}/{databases.lake.database}"
             )
+
+
+def test_another_master_key_is_told_as_that_and_not_as_a_silent_server(embedded: Settings, tmp_path: Path) -> None:
+    seal = Seal.create(embedded.key_folder)
+    with postgres.running(embedded, seal):
+        migrate(Databases.find(embedded, seal), seal, embedded)
+    original = (embedded.key_folder / "master.key").read_text()
+    (embedded.key_folder / "master.key").write_text("ab" * 32 + "\n")
+    wrong = Seal.open(embedded.key_folder)
+    with postgres.running(embedded, wrong):
+        for action in (
+            lambda: migrate(Databases.find(embedded, wrong), wrong, embedded),
+            lambda: House.open(embedded),
+        ):
+            with pytest.raises(KeyMissing, match=r"不是初始化时的那一把.*does not fit the data folder"):
+                action()
+    (embedded.key_folder / "master.key").write_text(original)
+    with postgres.running(embedded, Seal.open(embedded.key_folder)):
+        House.open(embedded).registry.close()

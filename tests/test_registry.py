@@ -42,17 +42,17 @@ def test_a_server_that_does_not_answer_is_named(house: House) -> None:
     nowhere = Address("127.0.0.1", 1, "exchange", "exchange", "secret")
     databases = Databases(nowhere, nowhere, nowhere, None)
     with pytest.raises(Unavailable, match=r"PostgreSQL at 127\.0\.0\.1:1 does not answer") as caught:
-        migrate(databases, house.seal)
+        migrate(databases, house.seal, house.settings)
     assert "secret" not in str(caught.value)
     with pytest.raises(Unavailable, match="does not answer or is not migrated"):
-        Registry(nowhere).check_key(house.seal)
+        Registry(nowhere).check_key(house.seal, house.settings)
 
 
 def test_a_role_without_rights_names_the_setting_to_give(house: House) -> None:
     lake = Address(house.databases.lake.host, house.databases.lake.port, "no_such_lake", "no_such_role", "x")
     databases = Databases(house.databases.control, lake, house.databases.airflow, None)
     with pytest.raises(SettingError, match="may not create no_such_lake; have it created and set EXCHANGE_LAKE_URL"):
-        migrate(databases, house.seal)
+        migrate(databases, house.seal, house.settings)
 
 
 def test_a_role_with_rights_makes_the_databases_beside_it(house: House, server: Databases) -> None:
@@ -61,6 +61,6 @@ def test_a_role_with_rights_makes_the_databases_beside_it(house: House, server: 
     control = Address(
         server.admin.host, server.admin.port, house.databases.control.database, server.admin.user, server.admin.password
     )
-    migrate(Databases(control, lake, house.databases.airflow, None), house.seal)
+    migrate(Databases(control, lake, house.databases.airflow, None), house.seal, house.settings)
     with psycopg.connect(lake.url()) as connection:
         assert connection.execute("SELECT current_database()").fetchone() == ("beside_lake",)

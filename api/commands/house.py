@@ -7,7 +7,6 @@ import typer
 from api.terminal import Json, mistakes_explained, show
 from exchange.databases import Databases
 from exchange.registry import migrate as migrate_registry
-from exchange.seal import Seal
 from exchange.settings import read_settings
 from infra import postgres
 
@@ -22,17 +21,17 @@ def register(app: typer.Typer) -> None:
 
 def migrate(as_json: Json = False) -> None:
     """建立或升级数据库与主密钥 / make or upgrade the databases, and the master key on a first installation"""
-    from exchange.house import House
+    from exchange.house import House, key_for
     from infra import airflow
     from pools import lake
 
     with mistakes_explained(as_json):
         settings = read_settings()
         first = not (settings.key_folder / "master.key").exists()
-        seal = Seal.create(settings.key_folder)
+        seal = key_for(settings)
         with postgres.running(settings, seal):
             databases = Databases.find(settings, seal)
-            migrate_registry(databases, seal)
+            migrate_registry(databases, seal, settings)
             house = House.open(settings)
             lake.prepare(house)
             house.registry.close()

@@ -186,9 +186,13 @@ class Landing:
             raise EmptyParcel("文件只有列名，没有数据行", "the file has a header and no data rows")
         if rows != self._declaration.rows:
             declared = self._declaration.rows
+            blank = shape.blank_rows
+            also = f"和其间 {blank} 个空白行" if blank else ""
+            also_en = f" and {blank} blank rows between them" if blank else ""
             raise CountMismatch(
-                f"声明 {declared} 行，实际收到 {rows} 行（不计列名行）；请核对后用同一批次号重新推送",
-                f"{declared} rows declared, {rows} found (the header not counted); check and push again under the same batch",
+                f"声明 {declared} 行，实际收到 {rows} 行（不计列名行{also}）；请核对后用同一批次号重新推送",
+                f"{declared} rows declared, {rows} found (the header{also_en} not counted); check and push again under the "
+                "same batch",
                 declared=declared,
                 found=rows,
             )
@@ -243,7 +247,7 @@ def begin(house: House, caller: Caller, declaration: Declaration, *, length: int
 
     Raises:
         NotFound: no such resource, or retired. AccessRefused: another department's.
-        ParcelTooLarge, NoRoom, BatchReused, BatchOutdated, BaselineNeeded, CountMismatch: nothing changed.
+        ParcelTooLarge, NoRoom, BatchReused, BatchOutdated, BatchTooFar, BaselineNeeded, CountMismatch: nothing changed.
     """
     with _told(house, caller, declaration, door):
         resource = _own(house, caller, declaration.resource_id)

@@ -1,5 +1,7 @@
 """The order of a resource's batches: which may still land, and which must wait for another.
 
+A number far ahead of the expected one is refused, because nothing could follow it any more but what is larger still.
+
 Invariant: a full push waits for nobody and makes everything older pointless; any other builds on the batch before it, so it
 waits until that one is settled, and never builds on a pool of another key or type. Nothing here changes anything.
 """
@@ -9,10 +11,13 @@ from sqlalchemy.orm import Session
 
 from exchange.catalogue import change, lookup
 from exchange.catalogue.model import Resource
-from exchange.errors import BaselineNeeded, BatchOutdated
+from exchange.errors import BaselineNeeded, BatchOutdated, BatchTooFar
 from exchange.intake.parcel import Declaration
 from exchange.intake.pushes import DECIDED
 from exchange.registry.models import Push
+
+FARTHEST_FIRST = 99_999_999  # a first batch may be numbered by its day
+FARTHEST_AHEAD = 1_000_000  # of the batch expected: numbering by days jumps by less than 10,000 at New Year
 
 
 def refuse_outdated(session: Session, declaration: Declaration) -> None:
@@ -20,7 +25,9 @@ def refuse_outdated(session: Session, declaration: Declaration) -> None:
 
     Raises:
         BatchOutdated: a newer one has been pooled, or a newer full push has landed; names the batch expected.
+        BatchTooFar: after it, nothing sensible could follow.
     """
+    _refuse_far_ahead(session, declaration)
     newest = _newest(session, declaration.resource_id, or_(Push.mode == "full", Push.state == "pooled"))
     if newest is None or newest <= declaration.batch:
         return
@@ -82,6 +89,22 @@ def waits_for(session: Session, push: Push) -> int | None:
         return None
     settled = _newest(session, push.resource_id, Push.state.in_(DECIDED), below=push.batch)
     return push.batch - 1 if settled is None else settled + 1
+
+
+def _refuse_far_ahead(session: Session, declaration: Declaration) -> None:
+    expected = next_batch(session, declaration.resource_id)
+    farthest = FARTHEST_FIRST if expected == 1 else expected + FARTHEST_AHEAD
+    if declaration.batch <= farthest:
+        return
+    raise BatchTooFar(
+        f"批次号 {declaration.batch} 离应有的下一批 {expected} 太远（最大可用 {farthest}）：一旦收下，以后的批次都须更大；"
+        f"请核对批次号，一般用 {expected}",
+        f"batch {declaration.batch} is too far from {expected}, the one expected next (at most {farthest} is taken): every later "
+        f"one would have to be larger still; check the number, {expected} is the usual one",
+        batch=declaration.batch,
+        expected=expected,
+        farthest=farthest,
+    )
 
 
 def next_batch(session: Session, resource_id: str) -> int:

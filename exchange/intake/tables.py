@@ -1,7 +1,8 @@
 """A landed parcel as a table of text, for whoever judges it.
 
-Invariant: `_row` is the data row as the officer counts it (the header and blank lines not counted), whatever the
-format, quoted line breaks and threads; every data row is there, broken ones with their reason in `_broken`.
+Invariant: `_row` is the row as the officer sees it: in a spreadsheet its number in the margin, else the data row (the
+header and blank lines not counted), whatever quoted line breaks and threads; every data row is there, broken ones with
+their reason in `_broken`.
 The table is a derived file: made at landing, made again from the sealed bytes whenever it is missing.
 """
 
@@ -27,18 +28,18 @@ from exchange.intake.places import PURPOSE, landed_file, rows_file
 
 
 @contextmanager
-def open_table(house: House, connection: DuckDBPyConnection, push_id: str) -> Iterator[str]:  # noqa: ARG001
+def open_table(house: House, connection: DuckDBPyConnection, push_id: str) -> Iterator[str]:
     """A relation (for use after FROM, in any of the house's connections) of a landed push's rows.
 
     Columns: `_row` BIGINT from 1; one VARCHAR per item of the parcel's form (`form_of` the resource's version in the
     receipt), by item name, NULL where the cell is empty or the file has no such column; `_broken` VARCHAR, NULL for a row
-    with as many cells as the header.
+    that can be taken as it stands, and `_line` VARCHAR, all of one that can't.
 
     Raises:
         NotFound: no such push. WrongState: its landed bytes have been aged out.
     """
     path = rows_file(house.settings, push_id)
-    if not path.exists():
+    if not path.exists() or not _is_current(connection, path):
         _make_again(house, push_id, path)
     yield rows_of(path)
 
@@ -81,6 +82,11 @@ def read_landed(house: House, push_id: str) -> Iterator[bytes]:
         ) from None
     with file:
         yield from house.seal.read(file, PURPOSE)
+
+
+def _is_current(connection: DuckDBPyConnection, path: Path) -> bool:
+    """False for a table that an older release left."""
+    return any(column[0] == "_line" for column in connection.execute(f"DESCRIBE FROM {rows_of(path)}").fetchall())
 
 
 def _make_again(house: House, push_id: str, target: Path) -> None:

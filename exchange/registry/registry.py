@@ -20,8 +20,10 @@ from exchange.databases import Address, Databases
 from exchange.errors import KeyMissing, SettingError, Unavailable
 from exchange.registry.models import House
 from exchange.seal import Seal
+from exchange.settings import Settings
 
 Kept = TypeVar("Kept")
+_REFUSED = "password authentication failed"  # as the server says it; the embedded one speaks English
 _LOCK = 0x45584348  # one migration at a time, in every process
 
 
@@ -82,7 +84,7 @@ class Registry:
         async with self._statements.connect() as connection:
             yield connection
 
-    def check_key(self, seal: Seal) -> None:
+    def check_key(self, seal: Seal, settings: Settings) -> None:
         """Refuse to work with a master key other than the one this house was made with.
 
         Raises:
@@ -90,18 +92,17 @@ class Registry:
             Unavailable: no answer, or not migrated.
         """
         try:
-            with self.session() as session:
+            with Session(self._engine) as session:  # not `self.session`, which takes a refused password for no answer
                 kept = session.scalar(select(House.key_fingerprint))
         except DBAPIError as error:
+            if _passwords_are_ours(settings) and _REFUSED in str(error.orig):
+                raise other_key(settings) from None
             raise Unavailable(
                 "控制数据库没有应答或尚未迁移，请运行 exchange migrate",
                 f"the control database does not answer or is not migrated; run `exchange migrate` ({type(error.orig).__name__})",
             ) from None
         if kept != seal.fingerprint():
-            raise KeyMissing(
-                "主密钥不是本平台初始化时的那一把：用它无法读取任何已存数据，请恢复原密钥文件",
-                "this is not the master key the house was made with: nothing stored can be read with it; restore the original",
-            )
+            raise other_key(settings)
 
     def only(self, kind: type[Kept]) -> Kept:
         """The one object of a kind that lives as long as these connections (a writer's queue, a cache); made on first use."""
@@ -126,15 +127,52 @@ def _went_away(error: DBAPIError) -> bool:
     return bool(error.connection_invalidated) or lost
 
 
-def migrate(databases: Databases, seal: Seal) -> None:
+def other_key(settings: Settings) -> KeyMissing:
+    """The master key that lies here is not the one this house was made with."""
+    path = settings.key_folder / "master.key"
+    return KeyMissing(
+        f"主密钥文件 {path} 与数据文件夹 {settings.root} 及其数据库不符：不是初始化时的那一把，用它什么都读不出。什么都没有改变；"
+        "请从单独保管的备份恢复原来的密钥文件，或核对 EXCHANGE_KEYS、EXCHANGE_DATA 是否指对了地方",
+        f"the master key file {path} does not fit the data folder {settings.root} and its databases: it is not the one they "
+        "were made with, and nothing can be read with it. Nothing was changed; restore the original key file from its own "
+        "backup, or check that EXCHANGE_KEYS and EXCHANGE_DATA name the right places",
+        path=str(path),
+        data=str(settings.root),
+    )
+
+
+def _passwords_are_ours(settings: Settings) -> bool:
+    """The embedded server's passwords are made of the master key, so another key is a wrong password there."""
+    return settings.database_url is None
+
+
+def _refuse_other_key(databases: Databases, seal: Seal, settings: Settings) -> None:
+    """Before anything is made or changed."""
+    admin = databases.admin or databases.control
+    try:
+        psycopg.connect(admin.url()).close()
+        with psycopg.connect(databases.control.url()) as connection:
+            row = connection.execute("SELECT to_regclass('house')").fetchone()
+            kept = connection.execute("SELECT key_fingerprint FROM house").fetchone() if row and row[0] else None
+    except psycopg.OperationalError as error:
+        if databases.admin is not None and _REFUSED in str(error) and f'"{databases.admin.user}"' in str(error):
+            raise other_key(settings) from None
+        return  # not made yet, or no answer: what comes next says so
+    if kept is not None and kept[0] != seal.fingerprint():
+        raise other_key(settings)
+
+
+def migrate(databases: Databases, seal: Seal, settings: Settings) -> None:
     """Make the databases and roles that are missing and bring the control database to the newest schema.
 
     Safe to run twice and from several processes.
 
     Raises:
+        KeyMissing: the databases were made with another master key; nothing was changed.
         SettingError: the given server's role may not create what is missing; says which setting to give instead.
         Unavailable: the server does not answer.
     """
+    _refuse_other_key(databases, seal, settings)
     _create_missing(databases)
     engine = create_engine(databases.control.url("postgresql+psycopg"), poolclass=NullPool, hide_parameters=True)
     with engine.begin() as connection:

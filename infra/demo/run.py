@@ -25,9 +25,9 @@ from sqlalchemy import select
 from exchange import access_log, catalogue, clients, grants
 from exchange.catalogue.model import BaseDefinition, Level
 from exchange.errors import SettingError, Unavailable
-from exchange.house import House
+from exchange.house import House, key_for
 from exchange.registry.models import AccessRecord, ServingIndex
-from exchange.seal import Seal, new_digest
+from exchange.seal import new_digest
 from exchange.settings import Settings
 from infra import airflow, postgres
 from infra.demo.city import City, Parcel, scale_of
@@ -139,7 +139,7 @@ def run(settings: Settings, once: bool, scale: str) -> int:
     started = time.monotonic()
     code = STOPPED
     with suppress(Stopped), told_to_stop():
-        seal = Seal.create(settings.key_folder)
+        seal = key_for(settings)
         with postgres.running(settings, seal):
             with findings.step("建库建密钥", "databases and keys"):
                 prepare_house(settings)

@@ -34,6 +34,7 @@ def test_every_error_has_a_status_with_titles_and_stands_in_the_tree_s_docstring
         (errors.BatchOutdated, 409),
         (errors.BaselineNeeded, 409),
         (errors.AgedOut, 410),
+        (errors.BatchTooFar, 409),
         (errors.WrongState, 409),
         (errors.ParcelTooLarge, 413),
         (errors.DigestMismatch, 422),

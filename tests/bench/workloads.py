@@ -50,7 +50,7 @@ def opened(folder: Path) -> Iterator[House]:
     settings = read_settings(_env_file=None, data=folder / "var", keys=folder / "keys")
     seal = Seal.create(settings.key_folder)
     with postgres.running(settings, seal):
-        migrate(Databases.find(settings, seal), seal)
+        migrate(Databases.find(settings, seal), seal, settings)
         house = House.open(settings)
         lake.prepare(house)
         try:

@@ -90,6 +90,7 @@ def test_a_record_holds_who_asked_what_and_why_and_not_about_whom(house: House) 
         "head": 1,
         "breaks": (),
         "purged": (),
+        "witness": 1,
     }
 
 
@@ -419,6 +420,35 @@ def test_a_log_moved_to_another_master_key_does_not_verify(house: House) -> None
     ten(house)
     other = House(house.settings, type(house.seal)(b"\x00" * 32), house.databases, house.registry)
     assert access_log.verify(other).first_broken == 1
+
+
+def test_a_log_that_was_wiped_and_made_anew_is_found_by_its_witness_beside_the_key(house: House) -> None:
+    ten(house)
+    witness = house.settings.key_folder / "log.witness"
+    assert (access_log.verify(house).witness, witness.stat().st_mode & 0o777) == (10, 0o600)
+    tampered(house, "TRUNCATE access_log, access_head")
+    (house.settings.root / "log" / "anchor").unlink()
+    for _ in range(2):  # an empty log, then a new one that is longer than the old
+        verification = access_log.verify(house)
+        assert [found.kind for found in verification.breaks] == ["witness"]
+        assert verification.witness == 10, "a log that is not whole gets no new witness"
+        assert "上次验证完整时日志到第 10 条，现在没有这一条或已不同：日志被清空、重建，或恢复自更早的备份" in (
+            verification.breaks[0].zh
+        )
+        assert "the log was wiped, made anew, or restored from an older backup" in verification.breaks[0].en
+        ten(house)
+        ten(house)
+
+
+def test_an_altered_witness_is_told_and_a_missing_one_begins_anew(house: House) -> None:
+    ten(house)
+    assert access_log.verify(house).witness == 10
+    witness = house.settings.key_folder / "log.witness"
+    witness.write_bytes(witness.read_bytes().replace(b"0010", b"0002", 1))
+    verification = access_log.verify(house)
+    assert [(found.kind, found.zh) for found in verification.breaks] == [("witness", "第 10 条：见证文件被改动")]
+    witness.unlink()
+    assert (access_log.verify(house).whole, access_log.verify(house).witness) == (True, 10)
 
 
 def aged(house: House) -> None:

@@ -5,6 +5,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars
 import pyarrow as pa
@@ -60,8 +61,20 @@ def xlsx(**sheets: Cells) -> bytes:
     return buffer.getvalue()
 
 
-def xls(rows: Cells) -> bytes:
-    """An old workbook (BIFF8 in a compound file) of one sheet; numbers as numbers, all else as text."""
+@dataclass(frozen=True)
+class Day:
+    """A date of an old workbook: its serial number, formatted as a date."""
+
+    serial: float
+
+
+def xls(
+    rows: Cells, merged: Sequence[tuple[int, int, int, int]] = (), hidden: Cells | None = None, *, locked: bool = False
+) -> bytes:
+    """An old workbook (BIFF8 in a compound file); numbers as numbers, all else as text.
+
+    `merged`: top, left, bottom, right, from 0; `hidden`: a hidden sheet before it; `locked`: says it has a password.
+    """
 
     def record(kind: int, body: bytes = b"") -> bytes:
         return struct.pack("<HH", kind, len(body)) + body
@@ -71,18 +84,30 @@ def xls(rows: Cells) -> bytes:
 
     def cell(row: int, column: int, value: object) -> bytes:
         place = struct.pack("<HHH", row, column, 0)
+        if isinstance(value, Day):
+            return record(0x203, struct.pack("<HHHd", row, column, 1, value.serial))
         if isinstance(value, int | float):
             return record(0x203, place + struct.pack("<d", value))
         text = str(value).encode("utf-16-le")
         return record(0x204, place + struct.pack("<HB", len(text) // 2, 1) + text)
 
-    cells = [cell(r, c, value) for r, row in enumerate(rows) for c, value in enumerate(row) if value is not None]
-    sheet = begin(0x10) + b"".join(cells) + record(0x0A)
-    opening = begin(0x05) + record(0x42, struct.pack("<H", 1200))
-    name = "数据".encode("utf-16-le")
-    start = len(opening) + 4 + 8 + len(name) + 4
-    book = opening + record(0x85, struct.pack("<IBBBB", start, 0, 0, 2, 1) + name) + record(0x0A) + sheet
-    return _compound(book)
+    def sheet(rows: Cells) -> bytes:
+        cells = [cell(r, c, value) for r, row in enumerate(rows) for c, value in enumerate(row) if value is not None]
+        places = b"".join(struct.pack("<HHHH", top, bottom, left, right) for top, left, bottom, right in merged)
+        merges = record(0xE5, struct.pack("<H", len(merged)) + places) if merged else b""
+        return begin(0x10) + b"".join(cells) + merges + record(0x0A)
+
+    formats = record(0xE0, struct.pack("<HH16x", 0, 0)) + record(0xE0, struct.pack("<HH16x", 0, 14))  # 14: a date
+    lock = record(0x2F, bytes(6)) if locked else b""
+    opening = begin(0x05) + lock + record(0x42, struct.pack("<H", 1200)) + formats
+    sheets = [("旧表", 1, sheet(hidden))] if hidden is not None else []
+    sheets.append(("数据", 0, sheet(rows)))
+    start = len(opening) + len(sheets) * (4 + 8 + 4) + 4
+    listed = b""
+    for name, state, body in sheets:
+        listed += record(0x85, struct.pack("<IBBBB", start, state, 0, 2, 1) + name.encode("utf-16-le"))
+        start += len(body)
+    return _compound(opening + listed + record(0x0A) + b"".join(body for _, _, body in sheets))
 
 
 def _compound(stream: bytes) -> bytes:

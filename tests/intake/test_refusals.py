@@ -15,6 +15,7 @@ from exchange.errors import (
     AccessRefused,
     BatchOutdated,
     BatchReused,
+    BatchTooFar,
     CountMismatch,
     DigestMismatch,
     EmptyParcel,
@@ -95,8 +96,30 @@ BAD: list[Bad] = [
         "第 2, 3 列都是“姓名”",
         "columns 2, 3 all claim the item",
     ),
-    ("random bytes", bytes(range(256)) * 40, 1, Unreadable, "第 1 个字节是控制字符", "byte 1 is a control character"),
-    ("a NUL far inside", (TWO * 3000).encode() + b"P\x00", 1, Unreadable, "个字节是控制字符", "is a control character"),
+    (
+        "random bytes",
+        bytes(range(256)) * 40,
+        1,
+        Unreadable,
+        "文件第 1 行（第 1 个字节）有控制字符 0x00",
+        r"line 1 of the file \(byte 1\) holds the control character 0x00",
+    ),
+    (
+        "a NUL far inside",
+        (TWO * 3000).encode() + b"P\x00",
+        1,
+        Unreadable,
+        "文件第 9001 行（第 288002 个字节）有控制字符 0x00：这不是文本表格，或导出时混入了二进制内容；请去掉后重新导出",
+        r"line 9001 of the file \(byte 288002\) holds the control character 0x00",
+    ),
+    (
+        "a bell beyond the first pieces, with line ends of two bytes",
+        (TWO * 70_000).replace("\n", "\r\n").encode("gb18030") + b"P\x07",
+        1,
+        Unreadable,
+        "文件第 210001 行（第 5530002 个字节）有控制字符 0x07",
+        "line 210001 of the file",
+    ),
     (
         "neither UTF-8 nor GB18030",
         b"person_id,name\nP3,\xff\xff\n",
@@ -266,6 +289,26 @@ def test_a_batch_older_than_the_newest_landed(house: House, tmp_path: Path) -> N
     )
     assert error.facts == {"batch": 5, "newest": 7, "expected": 8}
     assert land(house, tmp_path, TWO, rows=2, batch=3) == first, "what was landed keeps its receipt whatever its age"
+
+
+@pytest.mark.parametrize("mode", ["full", "incremental", "deletions"])
+def test_a_batch_far_beyond_the_expected_one(house: House, tmp_path: Path, mode: str) -> None:
+    def push(batch: int) -> Callable[[], object]:
+        said = replace(declare(TWO.encode(), 2, batch=batch), mode=mode)  # type: ignore[arg-type]
+        return lambda: landing.begin(house, POLICE, said, length=None, door="test").abandon()
+
+    error = refused(
+        house,
+        push(2**63 - 1),
+        BatchTooFar,
+        "批次号 9223372036854775807 离应有的下一批 1 太远（最大可用 99999999）：一旦收下，以后的批次都须更大；请核对批次号，一般用 1",
+        "batch 9223372036854775807 is too far from 1, the one expected next .at most 99999999 is taken.: every later one would",
+    )
+    assert error.facts == {"batch": 2**63 - 1, "expected": 1, "farthest": 99_999_999}
+    land(house, tmp_path, TWO, rows=2, batch=20261124)
+    refused(house, push(21261126), BatchTooFar, "离应有的下一批 20261125 太远（最大可用 21261125）", "from 20261125, the")
+    push(21261125)()
+    assert land(house, tmp_path, TWO, rows=2, batch=20270101).batch == 20270101, "numbering by days goes on at New Year"
 
 
 def test_a_batch_that_is_overtaken_while_it_lands(house: House, tmp_path: Path) -> None:

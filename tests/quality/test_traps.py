@@ -3,6 +3,7 @@
 import pytest
 
 from exchange.house import House
+from quality import check
 from tests import make
 from tests.quality import kit
 
@@ -87,4 +88,54 @@ def test_names_with_a_blank_or_a_character_of_ones_own_are_noted(form: House) ->
     assert [(line[0], line[2], line[3].split("；")[0]) for line in noted] == [
         ("1", "name.characters", "姓名字间有空格，查询时会对不上"),
         ("2", "name.characters", "含自造字（私用区），别的系统显示不出"),
+    ]
+
+
+def test_ideographic_blanks_go_where_blanks_go_and_are_counted_and_stay_inside_a_name(form: House) -> None:
+    """U+3000 at the ends of a name, in a code, a date and a key is taken away; between characters only its owner may."""
+    from quality import gate
+
+    rows = [
+        ["K1　", "", "　张三　", "　01", "　2001-01-01　", "", "　1320　", "是　", ""],
+        ["K2", "", "李　四", "01", "", "", "", "", ""],
+        ["K3", "", "　", "", "", "", "", "", ""],
+    ]
+    push = kit.land(form, "form", list(TITLES.values()), rows)
+    verdict = gate.check(form, push)
+    assert (verdict.decision, verdict.accepted_rows, verdict.normalised_values) == ("accepted", 3, 7)
+    assert kit.row_errors(form, push) == []
+    assert [(line[0], line[2], line[4]) for line in kit.row_errors(form, push, warnings=True)] == [
+        ("2", "name.characters", "李　四")
+    ]
+    with form.duckdb() as connection:
+        staged = connection.execute(
+            f"SELECT code, name, ethnicity, born::VARCHAR, area::INTEGER, insured FROM {check.staged_sql(form, push)} ORDER BY _row"
+        ).fetchall()
+    assert staged == [
+        ("K1", "张三", "01", "2001-01-01", 1320, True),
+        ("K2", "李　四", "01", None, None, None),
+        ("K3", None, None, None, None, None),
+    ]
+
+
+def test_a_row_of_another_width_stands_whole_in_the_row_error_file(form: House) -> None:
+    from quality import gate
+
+    titles = list(TITLES.values())
+    rows = [
+        ["K1", *[""] * 8],
+        ["K2", "", "张三", "01", "", "", "1,320", "", "他说好", "多", "", "=1+1", "又多"],
+        ["K3", "", "李四"],
+    ]
+    push = kit.land(form, "form", titles, rows)
+    assert gate.check(form, push).accepted_rows == 1
+    assert [line[:5] for line in kit.row_errors(form, push)] == [
+        [
+            "2",
+            "整行",
+            "row.shape",
+            "列数过多，应为 9 列 / more than 9 columns",
+            'K2,,张三,01,,,"1,320",,他说好,多,,=1+1,又多',
+        ],
+        ["3", "整行", "row.shape", "列数不足，应为 9 列 / fewer than 9 columns", "K3,,李四"],
     ]

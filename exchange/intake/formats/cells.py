@@ -1,7 +1,8 @@
 """What an XLSX says about its cells that its text does not: numbers with lost digits, formulas without a result, merges.
 
 Invariant: every part of the file is unpacked once, checksum and all, piece by piece and counted, before the sheet's
-reader sees the file. Formulas are never evaluated: their result as saved is the value.
+reader sees the file. Formulas are never evaluated: their result as saved is the value. A number of more than 15 digits is
+never taken, whatever its check digit says; `old_cells` looks for the same in an XLS.
 """
 
 import html
@@ -18,15 +19,22 @@ from exchange.intake.formats.text import CHUNK
 
 MOST_MARKS = 100_000  # cells told one by one
 _LONGEST_PART = 4 << 20  # of the small parts that say which sheet is which
-_CELL = rb'<(?:\w+:)?c r="([A-Z]{1,3})([0-9]{1,7})"'
-_FORMULA = rb"<(?:\w+:)?f(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)"
-_FIRST = re.compile(_CELL + rb"[^>]*><(?:\w+:)?(?:f|v|is)\b")
-_LONG_NUMBER = re.compile(
-    _CELL + rb'(?: s="[0-9]+")?(?: t="n")?>(?:' + _FORMULA + rb")?<(?:\w+:)?v>-?"
-    rb"(?:[0-9]{16,}(?:\.[0-9]+)?|[0-9.]+[Ee]\+?(?:1[5-9]|[2-9][0-9]|[1-9][0-9]{2}))</"
+_NEAR, _FAR = 300, 20_000  # bytes before a value in which its cell begins; a formula has at most 8192 characters
+_CELL = rb"<(?:\w+:)?c((?:\s[^>]*[^>/])?)>\s*"
+_PLACE = re.compile(rb'\sr\s*=\s*["\']([A-Z]{1,3})([0-9]{1,7})["\']')
+_NO_NUMBER = re.compile(rb'\st\s*=\s*["\'](?!n["\'])')
+_FORMULA = rb"<(?:\w+:)?f(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
+_FIRST = re.compile(_CELL + rb"<(?:\w+:)?(?:f|v|is)\b")
+_LONG_VALUE = re.compile(
+    rb"v(?:\s[^>]*)?>\s*-?"  # begins with a letter of its own, because the whole sheet is searched for it
+    rb"(?:[0-9]{16,}(?:\.[0-9]*)?|[0-9.]+[Ee]\+?0*(?:1[5-9]|[2-9][0-9]|[1-9][0-9]{2}))\s*</"
 )
-_NO_RESULT = re.compile(_CELL + rb"[^>]*>" + _FORMULA + rb"(?:<(?:\w+:)?v ?/>|<(?:\w+:)?v></(?:\w+:)?v>)?</(?:\w+:)?c>")
-_MERGE = re.compile(rb'<(?:\w+:)?mergeCell ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_CELL_OF_VALUE = re.compile(_CELL + rb"(?:" + _FORMULA + rb")?<(?:\w+:)?\Z")
+_NO_RESULT = re.compile(_CELL + _FORMULA + rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>")
+_MERGE = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+# what a text must hold to look like a date as the reader writes one, or how it can be written so that it is not seen
+_LIKE_A_DATE = (b"00:00:00", b"1899-12-3", b"<r>", b":r>", b"<r ", b":r ", b"&#", b"_x00")
+_LONGEST_SIGN = 16
 _SHEET = re.compile(r'<(?:\w+:)?sheet\b[^>]*?\br:id="([^"]+)"')
 _RELATION = re.compile(r"<(?:\w+:)?Relationship\b[^>]*>")
 _ATTRIBUTE = re.compile(r'\b(Id|Target)="([^"]+)"')
@@ -67,9 +75,29 @@ class Marks:
             )
         self.found.append(Mark(row, column, f"单元格 {cell} {reason}"))
 
+    def merge(self, top: int, left: int, bottom: int, right: int) -> None:
+        """Take every cell of a merged one but the first.
 
-def inspect(plain: BinaryIO, limits: Limits) -> list[Marks]:
-    """Unpack every part once and return what was found, sheet by sheet in the order of the book.
+        Raises:
+            Unreadable: too many of them for a list.
+        """
+        name = f"{cell_name(top, left)}:{cell_name(bottom, right)}"
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if (row, column) != (top, left):
+                    self.add(row, column, name, MERGED)
+
+
+@dataclass(frozen=True)
+class Book:
+    """What is known of a workbook: its sheets in order, and whether some text may look like a date without being one."""
+
+    sheets: list[Marks]
+    texts_like_dates: bool
+
+
+def inspect(plain: BinaryIO, limits: Limits) -> Book:
+    """Unpack every part once and return what was found.
 
     Raises:
         Truncated, Unreadable: no whole XLSX, or one that unpacks to too much.
@@ -91,46 +119,70 @@ def inspect(plain: BinaryIO, limits: Limits) -> list[Marks]:
             ) from None
 
 
-def _inspect(archive: zipfile.ZipFile, limits: Limits) -> list[Marks]:
+def _inspect(archive: zipfile.ZipFile, limits: Limits) -> Book:
     marks: dict[str, Marks] = {}
     left = limits.unpacked
+    doubtful = False
     for member in archive.infolist():
         found = marks[member.filename] = Marks()
         wanted = member.filename.startswith("xl/worksheets/")
-        carry = b""
+        carry = end = b""
         with archive.open(member) as stream:
             while piece := stream.read(CHUNK):
                 left -= len(piece)
                 _refuse_bomb(left, limits)
+                doubtful = doubtful or any(sign in end + piece for sign in _LIKE_A_DATE)
+                end = piece[-_LONGEST_SIGN:]
                 if wanted:
                     carry = _look(carry + piece, found)
         if wanted:
             _look(carry + b"<c ", found)
-    return [marks.get(part, Marks()) for part in _parts(archive)]
+    return Book([marks.get(part, Marks()) for part in _parts(archive)], doubtful)
 
 
 def _look(text: bytes, marks: Marks) -> bytes:
     """Look at the whole cells of a piece; returns the rest, which begins with a cell."""
     end = text.rfind(b"<")
-    end = max(text.rfind(b"<c ", 0, end), text.rfind(b":c ", 0, end) - 20, text.rfind(b"<mergeCell ", 0, end), 0)
+    starts = (text.rfind(b"<c ", 0, end), text.rfind(b"<c>", 0, end), text.rfind(b"<mergeCell ", 0, end))
+    end = max(*starts, text.rfind(b":c ", 0, end) - 20, 0)
     whole = text if text.endswith(b"<c ") else text[:end]
-    if marks.first is None and (cell := _FIRST.search(whole)):
-        marks.first = (int(cell[2]), column_of(cell[1]))
-    for pattern, reason in ((_LONG_NUMBER, LONG_NUMBER), (_NO_RESULT, NO_RESULT)):
-        for cell in pattern.finditer(whole):
-            marks.add(int(cell[2]), column_of(cell[1]), (cell[1] + cell[2]).decode(), reason)
+    if marks.first is None and (cell := _FIRST.search(whole)) and (place := _PLACE.search(cell[1])):
+        marks.first = (int(place[2]), column_of(place[1]))
+    for value in _LONG_VALUE.finditer(whole):
+        of = _CELL_OF_VALUE.search(whole, max(0, value.start() - _NEAR), value.start())
+        of = of or _CELL_OF_VALUE.search(whole, max(0, value.start() - _FAR), value.start())
+        if of is not None and not _NO_NUMBER.search(of[1]):
+            _add_cell(of[1], LONG_NUMBER, marks)
+    if b"<f" in whole or b":f" in whole:
+        for cell in _NO_RESULT.finditer(whole):
+            _add_cell(cell[1], NO_RESULT, marks)
     for merge in _MERGE.finditer(whole):
         _add_merge(merge, marks)
     return b"" if len(text) - len(whole) > CHUNK else text[len(whole) :]  # no cell is that long
 
 
+def _add_cell(said: bytes, reason: str, marks: Marks) -> None:
+    place = _PLACE.search(said)
+    if place is None:
+        zh, en = reason.split(" / ")
+        raise Unreadable(
+            f"文件没有写明各单元格的位置，其中有单元格{zh}",
+            f"the file does not say where its cells stand, and one of them {en}",
+        )
+    marks.add(int(place[2]), column_of(place[1]), (place[1] + place[2]).decode(), reason)
+
+
 def _add_merge(merge: re.Match[bytes], marks: Marks) -> None:
-    left, right = column_of(merge[1]), column_of(merge[3])
-    name = (merge[1] + merge[2] + b":" + merge[3] + merge[4]).decode()
-    for row in range(int(merge[2]), int(merge[4]) + 1):
-        for column in range(left, right + 1):
-            if (row, column) != (int(merge[2]), left):
-                marks.add(row, column, name, MERGED)
+    marks.merge(int(merge[2]), column_of(merge[1]), int(merge[4]), column_of(merge[3]))
+
+
+def cell_name(row: int, column: int) -> str:
+    """As a spreadsheet writes it: row 2, column 0 is A2."""
+    letters, left = "", column + 1
+    while left:
+        left, letter = divmod(left - 1, 26)
+        letters = chr(65 + letter) + letters
+    return f"{letters}{row}"
 
 
 def column_of(letters: bytes) -> int:

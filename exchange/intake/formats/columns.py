@@ -47,7 +47,10 @@ def write(
         found = connection.execute(f"SELECT coalesce(sum({length} + {len(types)}), 0) FROM {named}").fetchone()
         if found is not None and found[0] > limits.unpacked:
             raise too_large(limits)
-        select = f"SELECT {select_items(resource, shape)}, NULL::VARCHAR AS _broken FROM (SELECT {texts} FROM {named})"
+        select = (
+            f"SELECT {select_items(resource, shape)}, NULL::VARCHAR AS _broken, NULL::VARCHAR AS _line "
+            f"FROM (SELECT {texts} FROM {named})"
+        )
         return copy_rows(connection, select, target)
     except duckdb.OutOfMemoryException:
         raise Unreadable(

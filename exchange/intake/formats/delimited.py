@@ -25,17 +25,19 @@ from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal
 from exchange.errors import Truncated, Unreadable
 from exchange.intake.formats import header
-from exchange.intake.formats.format import Limits, Shape, copy_rows, rows_of, select_items
+from exchange.intake.formats.format import Limits, Shape, copy_rows, rows_of, select_items, whole_line
 from exchange.intake.formats.text import CHUNK, as_utf8, chunks, nameless
 
 DELIMITERS = [",", ";", "\t", "|"]
 _TAB = "\t"
 _HEADER_BYTES = 1 << 20  # a header row longer than this is no header
+_ENDLESS = 4  # pieces of a megabyte without a line end: the engine reads lines of 2 MB
 _ABSENT = "\x01absent\x01"  # no cell has this text, so with it as the null string NULL means: the row has no such cell
 _UNPAIRED = "UNQUOTED VALUE"  # the engine's name for it
 # The engine's message quotes the row, so it goes no further; when the quote is cut in a character, it can't even be read.
 _ENGINE_ERRORS = (duckdb.Error, UnicodeDecodeError)
 _WIDTH = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
+_MOST_BEYOND = 256  # cells beyond the header that the row-error file still shows
 
 
 class Delimited:
@@ -55,6 +57,7 @@ class Delimited:
         """See `Format`."""
         with as_utf8(plain, target.parent) as text:
             shape, above = _inspect(text.file, text.encoding, resource)
+            _refuse_endless_line(text.file)
             with _from_header(text.file, above, target.parent) as table:
                 try:
                     rows = copy_rows(connection, _strict(table, resource, shape), target)
@@ -74,6 +77,12 @@ class _Above:
 def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> tuple[Shape, _Above]:
     text.seek(0)
     raw = text.read(_HEADER_BYTES)
+    if len(raw) == _HEADER_BYTES and b"\n" not in raw and b"\r" not in raw:
+        raise Unreadable(
+            f"文件开头 {_HEADER_BYTES >> 20} MB 里没有一个换行：这不是逐行的表格，请检查导出时的换行设置",
+            f"the first {_HEADER_BYTES >> 20} MB of the file hold no line end: no table of rows; check the line ends it is "
+            "exported with",
+        )
     head = raw.decode("utf-8-sig", "ignore")
     delimiters = [_TAB if resource.delimiter == "tab" else resource.delimiter] if resource.delimiter else DELIMITERS
     looked_at = resource.header_row or header.LOOKED_AT
@@ -97,6 +106,15 @@ def _inspect(text: BinaryIO, encoding: str, resource: Resource) -> tuple[Shape, 
     lines = found[delimiter][row - 2][1] if row > 1 else 0
     above = "".join(islice(io.StringIO(head, newline=""), lines))
     return shape, _Above(lines, len(above.encode()) + (3 if lines and raw.startswith(codecs.BOM_UTF8) else 0))
+
+
+def _refuse_endless_line(text: BinaryIO) -> None:
+    """The engine takes a line of thousands of millions of bytes for no row at all, without a word."""
+    without = 0
+    for chunk in chunks(text):
+        without = 0 if b"\n" in chunk or b"\r" in chunk else without + 1
+        if without >= _ENDLESS:
+            raise _unreadable()
 
 
 def _first_rows(text: str, delimiter: str, count: int) -> list[tuple[list[str], int]]:
@@ -142,20 +160,27 @@ def _read_csv(text: BinaryIO, shape: Shape, width: int, **options: str) -> str:
 def _strict(text: BinaryIO, resource: Resource, shape: Shape) -> str:
     blank = " WHERE c0 IS NOT NULL" if shape.width == 1 else ""  # with one column a blank line would be a row
     source = _read_csv(text, shape, shape.width)
-    return f"SELECT {select_items(resource, shape)}, NULL::VARCHAR AS _broken FROM {source}{blank}"
+    none = "NULL::VARCHAR AS _broken, NULL::VARCHAR AS _line"
+    return f"SELECT {select_items(resource, shape)}, {none} FROM {source}{blank}"
 
 
-def _lenient(text: BinaryIO, resource: Resource, shape: Shape) -> str:
+def _lenient(text: BinaryIO, resource: Resource, shape: Shape, widest: int) -> str:
     width = shape.width
+    names = [f"c{number}" for number in range(max(widest, width + 1))]
     blank = " WHERE c0 <> ''" if width == 1 else ""
     source = _read_csv(
-        text, shape, width + 1, strict_mode="false", null_padding="true", parallel="false", nullstr=literal(_ABSENT)
+        text, shape, len(names), strict_mode="false", null_padding="true", parallel="false", nullstr=literal(_ABSENT)
     )
+    beyond = ", ".join(f"nullif({name}, '')" for name in names[width:])  # empty cells too many break no row, as above
     broken = (
-        f"CASE WHEN c{width} IS NOT NULL THEN '列数过多，应为 {width} 列 / more than {width} columns' "
+        f"CASE WHEN coalesce({beyond}) IS NOT NULL THEN '列数过多，应为 {width} 列 / more than {width} columns' "
         f"WHEN c{width - 1} IS NULL THEN '列数不足，应为 {width} 列 / fewer than {width} columns' END"
     )
-    return f"SELECT {select_items(resource, shape)}, {broken} AS _broken FROM {source}{blank}"
+    line = f"CASE WHEN _broken IS NOT NULL THEN {whole_line(names, shape.delimiter or ',')} END"
+    return (
+        f"SELECT {select_items(resource, shape)}, _broken, {line} AS _line "
+        f"FROM (SELECT *, {broken} AS _broken FROM {source}{blank})"
+    )
 
 
 def _write_carefully(
@@ -163,16 +188,17 @@ def _write_carefully(
 ) -> int:
     with nameless(target.parent) as even:
         _even_line_ends(text, even)
-        _refuse_unpaired_quotes(connection, even, shape, above)
-        try:
-            rows = copy_rows(connection, _lenient(even, resource, shape), target)
-        except _ENGINE_ERRORS:
-            raise _unreadable() from None
-        _refuse_cut_row(connection, even, target, rows)
+        widest = _refuse_unpaired_quotes(connection, even, shape, above)
+    try:
+        rows = copy_rows(connection, _lenient(text, resource, shape, widest), target)
+    except _ENGINE_ERRORS:
+        raise _unreadable() from None
+    _refuse_cut_row(connection, text, target, rows)
     return rows
 
 
 def _even_line_ends(text: BinaryIO, even: BinaryIO) -> None:
+    """For the search for quotes, which is led astray by mixed line ends; what is read is the file itself."""
     carry = b""
     for chunk in chunks(text):
         piece = carry + chunk
@@ -182,18 +208,21 @@ def _even_line_ends(text: BinaryIO, even: BinaryIO) -> None:
     even.flush()
 
 
-def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape, above: int) -> None:
+def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shape: Shape, above: int) -> int:
+    """Returns how many cells a row has at most."""
+    delimiter = literal(shape.delimiter or ",")
     source = _read_csv(text, shape, shape.width, store_rejects="true", rejects_limit="0")
     try:
         connection.execute(f"SELECT count(*) FROM {source}").fetchall()  # the tables of rejects come with the last row
         found = connection.execute(
             "SELECT error_type::VARCHAR, min(line), arg_min(line_byte_position, line), "
-            "arg_min(octet_length(encode(csv_line)), line) FROM reject_errors GROUP BY ALL"
+            "arg_min(octet_length(encode(csv_line)), line), "
+            f"max(length(csv_line) - length(replace(csv_line, {delimiter}, ''))) FROM reject_errors GROUP BY ALL"
         ).fetchall()
         connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
     except _ENGINE_ERRORS:
         raise _unreadable() from None
-    kinds = {str(kind): (int(line), int(position) - 1 + int(length)) for kind, line, position, length in found}
+    kinds = {str(kind): (int(line), int(position) - 1 + int(length)) for kind, line, position, length, _ in found}
     if _UNPAIRED in kinds:
         line, end = kinds[_UNPAIRED]
         line += above
@@ -211,6 +240,7 @@ def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shap
         )
     if not kinds.keys() <= _WIDTH:
         raise _unreadable()
+    return min(max((int(row[4]) + 1 for row in found), default=0), shape.width + _MOST_BEYOND)
 
 
 def _refuse_cut_row(connection: DuckDBPyConnection, text: BinaryIO, target: Path, rows: int) -> None:

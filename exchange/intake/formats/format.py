@@ -1,12 +1,13 @@
 """What every format can do: recognise itself, and turn its rows into one plain table of text.
 
 Invariant: whatever the format, the table it writes has one row per data row in the provider's order, one VARCHAR
-column per item of the resource (NULL where the cell is empty or the column missing) and `_broken`, the reason why a
-row has not as many cells as the header (NULL for a good row). Blank lines are not rows.
+column per item of the resource (NULL where the cell is empty or the column missing), `_broken`, the reason why a row
+can't be taken as it stands (NULL for a good row), and `_line`, all of a broken row as it came. Blank lines are not rows.
 """
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -19,6 +20,8 @@ from exchange.catalogue.sql import literal, quoted
 from exchange.engine import STAGING_KEY, is_disk_full
 from exchange.intake.form import ERROR_COLUMNS, GUARDED
 from exchange.settings import Settings
+
+NOT_A_ROW = ""  # as `_broken`: only keeps the place of a row of the sheet that holds no data
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Shape:
 
     `packed`: gzip or zip, around the table. `header_row` counts from 1 and is given when it is not the first row, or
     when the catalogue states it. `declared`: which of these the catalogue states; the rest was found out.
+    `blank_rows`: rows of a sheet without any value, between those with data; they are not counted as rows.
     """
 
     format: str
@@ -53,6 +57,7 @@ class Shape:
     packed: str | None = None
     header_row: int | None = None
     declared: list[str] | None = None
+    blank_rows: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For the receipt: without what does not apply."""
@@ -95,6 +100,17 @@ def _unguarded(cell: str) -> str:
     return f"CASE WHEN {risky} THEN substr({cell}, 2) ELSE {_given(cell)} END"
 
 
+def whole_line(cells: Sequence[str], delimiter: str) -> str:
+    """SQL of a broken row's cells as one line, quoted where they have to be; cells the row does not have are left out."""
+    special = literal(f'["\\r\\n{delimiter}]')
+    quote, doubled = literal('"'), literal('""')
+    marked = [
+        f"CASE WHEN regexp_matches({cell}, {special}) THEN {quote} || replace({cell}, {quote}, {doubled}) || {quote} ELSE {cell} END"
+        for cell in cells
+    ]
+    return f"concat_ws({literal(delimiter)}, {', '.join(marked)})"
+
+
 def copy_rows(connection: DuckDBPyConnection, select: str, target: Path) -> int:
     """Write a query's rows, in order, to encrypted Parquet. Returns how many.
 
@@ -112,6 +128,9 @@ def copy_rows(connection: DuckDBPyConnection, select: str, target: Path) -> int:
 
 
 def rows_of(target: Path) -> str:
-    """The plain table of `copy_rows` as a relation, `_row` counting from 1."""
+    """The plain table of `copy_rows` as a relation, `_row` counting from 1, also what is no row."""
     options = f"file_row_number = true, encryption_config = {{footer_key: '{STAGING_KEY}'}}"
-    return f"(SELECT file_row_number + 1 AS _row, * EXCLUDE (file_row_number) FROM read_parquet({literal(str(target))}, {options}))"
+    return (
+        f"(SELECT file_row_number + 1 AS _row, * EXCLUDE (file_row_number) "
+        f"FROM read_parquet({literal(str(target))}, {options}) WHERE _broken IS DISTINCT FROM {literal(NOT_A_ROW)})"
+    )

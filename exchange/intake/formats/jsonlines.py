@@ -104,7 +104,10 @@ def _rows(relation: str, resource: Resource, shape: Shape, names: list[str]) -> 
         f"WHEN list_has_any([{kinds}], ['OBJECT', 'ARRAY']) "
         "THEN '值是嵌套的列表或对象，应为普通的值 / a nested list or object where a plain value belongs' END"
     )
-    return f"SELECT {select_items(resource, shape)}, _broken FROM (SELECT {cells}, {broken} AS _broken FROM {relation})"
+    return (
+        f"SELECT {select_items(resource, shape)}, _broken, CASE WHEN _broken IS NOT NULL THEN json::VARCHAR END AS _line "
+        f"FROM (SELECT json, {cells}, {broken} AS _broken FROM {relation})"
+    )
 
 
 def _pointer(name: str) -> str:

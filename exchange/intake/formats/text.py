@@ -15,9 +15,10 @@ from typing import BinaryIO
 from exchange.errors import Truncated, Unreadable
 
 CHUNK = 1 << 20
-_HEAD = 1 << 16  # bytes looked at for control characters; NUL is looked for everywhere
 _SURELY_UTF8 = 8  # characters beyond ASCII: GB18030 text is rarely two of them UTF-8 by chance, never this many
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROLS = [bytes([code]) for code in (*range(0x09), *range(0x0E, 0x20), 0x7F)]  # one by one twenty times as fast
+_LINE_END = re.compile(rb"\r\n|\r|\n")
 # GB 18030-2022 gives these 18 codes to encoded characters; Python's codec still maps them to the private use area.
 _PRIVATE = dict(
     zip(
@@ -71,16 +72,28 @@ def chunks(file: BinaryIO) -> Iterator[bytes]:
 def _refuse_binary(plain: BinaryIO) -> None:
     at = 0
     for chunk in chunks(plain):
-        found = _CONTROL.search(chunk[:_HEAD]) if at == 0 else None
-        place = found.start() if found else chunk.find(b"\x00")
-        if place >= 0:
-            raise Unreadable(
-                f"第 {at + place + 1} 个字节是控制字符：这不是文本表格，请推送 CSV（UTF-8 或 GB18030）或 XLSX",
-                f"byte {at + place + 1} is a control character: this is no table of text; "
-                "push CSV (UTF-8 or GB18030) or XLSX",
-                byte=at + place + 1,
-            )
+        if any(control in chunk for control in _CONTROLS) and (found := _CONTROL.search(chunk)):
+            raise _binary(plain, at + found.start(), found[0][0])
         at += len(chunk)
+
+
+def _binary(plain: BinaryIO, place: int, code: int) -> Unreadable:
+    line, at, carry = 1, 0, b""
+    for chunk in chunks(plain):
+        piece = carry + chunk[: max(0, place - at)]
+        carry = b"\r" if piece.endswith(b"\r") and at + len(chunk) < place else b""  # its \n may come with the next piece
+        line += sum(1 for _ in _LINE_END.finditer(piece[: len(piece) - len(carry)]))
+        at += len(chunk)
+        if at >= place:
+            break
+    return Unreadable(
+        f"文件第 {line} 行（第 {place + 1} 个字节）有控制字符 0x{code:02X}：这不是文本表格，或导出时混入了二进制内容；"
+        "请去掉后重新导出，推送 CSV（UTF-8 或 GB18030）或 XLSX",
+        f"line {line} of the file (byte {place + 1}) holds the control character 0x{code:02X}: this is no table of text, or "
+        "bytes got into it on export; export it again without them and push CSV (UTF-8 or GB18030) or XLSX",
+        line=line,
+        byte=place + 1,
+    )
 
 
 def _utf8_breaks_at(plain: BinaryIO) -> int | None:

@@ -1,11 +1,11 @@
 """XLSX and XLS: one visible sheet, every cell as text, as the officer sees it: dates without an empty time, whole
-numbers without a decimal point, formulas as their saved results.
+numbers without a decimal point, formulas as their saved results. What was typed as text stays as it was typed.
 
-Invariant: rows keep the sheet's order; wholly empty rows are not rows; a row with cells beyond the header is broken,
-and so is one whose cell cannot mean what it says (see `cells`).
+Invariant: a row has the number that stands in the sheet's margin; wholly blank rows are no data rows, and counted apart;
+a row with cells beyond the header is broken, and so is one whose cell cannot mean what it says (see `cells`).
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +16,13 @@ from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import literal
 from exchange.errors import EmptyParcel, Unreadable
 from exchange.intake.formats import header
-from exchange.intake.formats.cells import Marks, inspect
-from exchange.intake.formats.format import Limits, Shape, copy_rows, select_items
+from exchange.intake.formats.cells import MERGED, Book, Marks, inspect
+from exchange.intake.formats.format import NOT_A_ROW, Limits, Shape, copy_rows, rows_of, select_items, whole_line
+from exchange.intake.formats.old_cells import inspect_old
 from exchange.intake.formats.packed import ZIP
 from exchange.intake.formats.text import CHUNK, nameless
 from exchange.intake.sheets import Sheet, visible_sheets
+from exchange.keys import BLANKS
 
 _OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _LOCKED = "EncryptedPackage".encode("utf-16-le")  # the part of a locked XLSX that holds the real one
@@ -53,7 +55,7 @@ class OldWorkbook:
     ) -> tuple[Shape, int]:
         """See `Format`."""
         _refuse_locked(plain)
-        return _write("xls", [], connection, plain, resource, target, limits)
+        return _write("xls", inspect_old(plain), connection, plain, resource, target, limits)
 
 
 def _refuse_locked(plain: BinaryIO) -> None:
@@ -78,16 +80,17 @@ def _refuse_locked(plain: BinaryIO) -> None:
 
 def _write(
     kind: str,
-    marks: Sequence[Marks],
+    book: Book,
     connection: DuckDBPyConnection,
     plain: BinaryIO,
     resource: Resource,
     target: Path,
     limits: Limits,
 ) -> tuple[Shape, int]:
-    with nameless(target.parent) as copy, visible_sheets(plain, copy, limits.memory) as sheets:
+    reading = visible_sheets(plain, (copy := nameless(target.parent)), limits.memory, dates=book.texts_like_dates)
+    with copy, reading as sheets:
         sheet = _the_one(kind, sheets, resource)
-        known = marks[sheet.number] if sheet.number < len(marks) else Marks()
+        known = book.sheets[sheet.number] if sheet.number < len(book.sheets) else Marks()
         first_row = known.first[0] if known.first else 1
         at = _header_at(resource, sheet, first_row)
         titles = _trim(sheet.row(at))
@@ -111,9 +114,10 @@ def _write(
         cells = _with_marks(sheet, at, first_row, known, set(match.columns.values()))
         connection.register("_sheet", cells)
         try:
-            return shape, copy_rows(connection, _rows(resource, shape, sheet.cells.num_columns), target)
+            copy_rows(connection, _rows(resource, shape, sheet, row), target)
         finally:
             connection.unregister("_sheet")
+        return _counted(connection, shape, row, target)
 
 
 def _the_one(kind: str, sheets: list[Sheet], resource: Resource) -> Sheet:
@@ -163,6 +167,8 @@ def _with_marks(sheet: Sheet, header_at: int, first_row: int, marks: Marks, want
         if 0 <= place < len(reasons) and mark.column - shift in wanted and reasons[place] is None:
             reasons[place] = mark.reason
     column = pa.array(reasons, pa.string()) if marks.found else pa.nulls(len(rows), pa.string())
+    for place, dated in (sheet.dated or {}).items():
+        rows = rows.append_column(f"d{place}", dated.slice(header_at + 1))
     return rows.append_column("_mark", column)
 
 
@@ -172,18 +178,36 @@ def _trim(titles: list[str]) -> list[str]:
     return titles
 
 
-def _rows(resource: Resource, shape: Shape, width: int) -> str:
-    names = [f"x{number}" for number in range(width)]
-    seen = ", ".join(f"{_as_seen(name)} AS c{number}" for number, name in enumerate(names[: shape.width]))
+def _rows(resource: Resource, shape: Shape, sheet: Sheet, header_row: int) -> str:
+    """SQL of the table: every row of the sheet from its first on, so that a row's number is the one in the margin."""
+    names = [f"x{number}" for number in range(sheet.cells.num_columns)]
+    cells = ", ".join(f"{_as_seen(number, sheet)} AS c{number}" for number in range(len(names)))
+    dated = [f"d{number}" for number in sheet.dated or {}]
     beyond = " OR ".join(f"{name} IS NOT NULL" for name in names[shape.width :]) or "false"
     wide = literal(f"列数过多，应为 {shape.width} 列 / more than {shape.width} columns")
-    broken = f"CASE WHEN {beyond} THEN {wide} ELSE _mark END"
+    values = ", ".join(f"nullif(trim({name}, {literal(BLANKS)}), '')" for name in names)
+    blank = f"coalesce({values}) IS NULL AND (_mark IS NULL OR ends_with(_mark, {literal(MERGED)}))"
+    broken = f"CASE WHEN {blank} THEN {literal(NOT_A_ROW)} WHEN {beyond} THEN {wide} ELSE _mark END"
+    whole = whole_line([f"coalesce(c{number}, '')" for number in range(len(names))], ",")
+    line = f"CASE WHEN _broken <> {literal(NOT_A_ROW)} THEN rtrim({whole}, ',') END"
+    nothing = select_items(resource, replace(shape, matched={}))
     return (
-        f"SELECT {select_items(resource, shape)}, _broken FROM (SELECT {seen}, {broken} AS _broken "
-        f"FROM _sheet AS t({', '.join([*names, '_mark'])}) WHERE coalesce({', '.join(names)}) IS NOT NULL)"
+        f"SELECT {nothing}, {literal(NOT_A_ROW)} AS _broken, NULL::VARCHAR AS _line FROM range({header_row}) "
+        f"UNION ALL SELECT {select_items(resource, shape)}, _broken, {line} AS _line "
+        f"FROM (SELECT {cells}, {broken} AS _broken FROM _sheet AS t({', '.join([*names, *dated, '_mark'])}))"
     )
 
 
-def _as_seen(name: str) -> str:
+def _counted(connection: DuckDBPyConnection, shape: Shape, header_row: int, target: Path) -> tuple[Shape, int]:
+    found = connection.execute(f"SELECT count(*), max(_row) FROM {rows_of(target)}").fetchone()
+    rows, last = found if found and found[0] else (0, header_row)
+    return replace(shape, blank_rows=(last - header_row - rows) or None), rows
+
+
+def _as_seen(number: int, sheet: Sheet) -> str:
     """The reader gives every date a time and every time a date."""
-    return rf"regexp_replace(regexp_replace({name}, '^(\d{{4}}-\d\d-\d\d) 00:00:00$', '\1'), '^1899-12-3[01] (\d\d:\d\d:\d\d)$', '\1')"
+    cell = f"x{number}"
+    seen = rf"regexp_replace(regexp_replace({cell}, '^(\d{{4}}-\d\d-\d\d) 00:00:00$', '\1'), '^1899-12-3[01] (\d\d:\d\d:\d\d)$', '\1')"
+    if sheet.dated is None:
+        return seen
+    return f"CASE WHEN d{number} THEN {seen} ELSE {cell} END" if number in sheet.dated else cell
