@@ -34,7 +34,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     )
     seal = Seal.create(settings.key_folder)
     with postgres.running(settings, seal):
-        migrate(Databases.find(settings, seal), seal)
+        migrate(Databases.find(settings, seal), seal, settings)
         opened = House.open(settings)
         yield opened
         opened.registry.close()
