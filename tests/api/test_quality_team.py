@@ -109,7 +109,9 @@ def test_the_quality_team_does_not_push_by_hand(house: House) -> None:
     with opened(house) as door:
         client_id, secret = clients.create(house, make.POLICE, "质检", "quality")
         door.http.post("/form/sign-in", data={"client_id": client_id, "client_secret": secret})
-        page = door.http.get("/form")
+        start = door.http.get("/form")
+        page = door.http.post("/form/uploads", files={"file": ("people.csv", b"")})
+    assert (start.status_code, start.headers["location"]) == (303, "/form/quality/page")
     assert page.status_code == 403
     assert "不能推送" in page.text
 

@@ -63,6 +63,7 @@ def test_a_first_load_gives_codes_versions_an_event_and_a_snapshot(house: House,
     assert (event.tag, event.facts) == (
         "catalogue:resource:load",
         {
+            "by": None,
             "loaded": list(CITY),
             "changed": [],
             "retired": [],

@@ -214,11 +214,11 @@ def test_a_verdict_is_posted_and_signed(house: House) -> None:
 @pytest.mark.parametrize(("channel", "failure"), [("mail", "SMTPDataError 451"), ("webhook", "HTTP 503")])
 def test_what_is_not_taken_rests_and_goes_out_later_under_the_same_id(house: House, channel: str, failure: str) -> None:
     box = Box(answer="451 later, 13912345678", status=503)
-    now = datetime.now(UTC)
     with mail_server(box) as url, web_server(box) as address:
         publish(house, **({"email": "data@police.example"} if channel == "mail" else {"webhook": address}))
         loud = by_mail(house, url) if channel == "mail" else told_by(house, webhooks=True)
         push = judged(loud)
+        now = datetime.now(UTC)
         assert [(one.sent, one.failure) for one in messenger.deliver(loud, now)] == [(False, failure)]
         assert len(box.taken) == messenger.AT_ONCE
         assert gate.verdict(house, push).decision == "rejected"

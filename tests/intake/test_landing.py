@@ -89,8 +89,8 @@ def test_the_receipt_names_the_catalogue_version_it_is_read_by(house: House, tmp
     second = land(house, tmp_path, TWO, rows=2, batch=2)
     assert (first.resource_version, second.resource_version) == (1, 2)
     tables.drop(house, first.id)
-    assert table(house, first.id, "* EXCLUDE (_row, _broken)")[0] == ("P1", "甲", "2001-01-01", "一号")
-    assert table(house, second.id, "* EXCLUDE (_row, _broken)")[0] == ("P1", "甲")
+    assert table(house, first.id, "* EXCLUDE (_row, _broken, _line)")[0] == ("P1", "甲", "2001-01-01", "一号")
+    assert table(house, second.id, "* EXCLUDE (_row, _broken, _line)")[0] == ("P1", "甲")
     assert second.shape["unknown"] == ["出生日期", "住址"]
 
 
