@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# two files of tests at a time, each worker with a PostgreSQL of its own
+AT_ONCE := -n 2 --dist loadfile
 export AIRFLOW_HOME ?= $(CURDIR)/var/airflow
 
 
@@ -23,10 +25,10 @@ up: $(READY) ## everything in the foreground: API, Airflow, PostgreSQL
 	$(BIN)/exchange up
 
 test: $(READY) ## the tests (under 20 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow" $(ARGS)
 
-test-slow: $(READY) ## kill -9, broker and engine suites
-	$(BIN)/python -m pytest -m slow $(ARGS)
+test-slow: $(READY) ## kill -9, fault and engine suites
+	$(BIN)/python -m pytest $(AT_ONCE) -m slow $(ARGS)
 
 check: $(READY) ## lint, format, types, architecture
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exchange.errors import BatchOutdated, MissingColumns
+from exchange.errors import BaselineNeeded, BatchOutdated, MissingColumns
 from exchange.house import House
 from pools import pool, way
 from quality import gate
@@ -99,9 +99,8 @@ def test_changes_by_a_catalogue_whose_types_changed_need_a_full_push_first(house
     pushed(house, 1, FULL, "full")
     items = [*PLACE["items"][:2], make.item("rooms", "房间数", "C3")]
     kit.publish(house, {**PLACE, "items": items})
-    verdict = kit.judge(house, "place", "_op | 编号 | 名称 | 房间数\n U | A1 | 甲 | 一", batch=2, mode="incremental")
-    assert (verdict.decision, [reason.code for reason in verdict.reasons]) == ("rejected", ["needs-full"])
-    assert "push once in full by version 2 first" in verdict.reasons[0].en
+    with pytest.raises(BaselineNeeded, match=r"请先推送一次全量数据.*push the data in full first"):
+        kit.judge(house, "place", "_op | 编号 | 名称 | 房间数\n U | A1 | 甲 | 一", batch=2, mode="incremental")
 
 
 def test_a_gap_waits_until_it_is_closed_and_then_everything_is_pooled_in_order(house: House) -> None:
