@@ -9,6 +9,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import BinaryIO, Literal
 
 import polars
@@ -17,7 +18,6 @@ from duckdb import DuckDBPyConnection
 from xlsxwriter import Workbook
 
 from exchange import access_log
-from exchange.access_log import AccessEntry
 from exchange.callers import Caller
 from exchange.catalogue.sql import literal, quoted
 from exchange.errors import RequestInvalid
@@ -25,8 +25,7 @@ from exchange.house import House
 from exchange.intake import tables
 from exchange.intake.form import ERROR_COLUMNS, GUARDED, OPERATION, UPSERT
 from exchange.seal import new_digest
-from quality import access, acts, quarantine
-from quality.quarantine import ACTION
+from quality import acts, quarantine
 from quality.subject import Subject
 
 Kind = Literal["csv", "xlsx"]
@@ -47,29 +46,14 @@ def correction_file(house: House, caller: Caller, push_id: str, kind: Kind = "cs
         WrongState: the landed bytes have been aged out. RequestInvalid: too many rows for an XLSX.
     """
     subject = Subject.of(house, push_id)
-    access.may(house, caller, subject.receipt, "row_errors")
     titles = _titles(subject)
-    entry = AccessEntry(
-        department=caller.department,
-        client=caller.client_id,
-        person=caller.person,
-        action=ACTION,
-        target=f"push:{push_id}",
-        version=str(subject.receipt.resource_version),
-        decision="not_found",
-        fields=tuple(titles),
-    )
-    missing = quarantine.why_missing(house, push_id)
-    if missing is not None:
-        access_log.append(house, entry)
-        raise missing
+    entry = quarantine.asked(house, caller, subject, tuple(titles))
     failed = acts.failed_sql(house, push_id)
     with tempfile.TemporaryFile(dir=house.settings.folder("spill")) as made:
         with house.duckdb() as connection, tables.open_table(house, connection, push_id) as source:
             query = _query(house, subject, failed, source)
             (_csv if kind == "csv" else _xlsx)(connection, query, titles, made)
-        answered = AccessEntry(**(vars(entry) | {"decision": "answered", "answer_digest": _digest(house, made)}))
-        access_log.append(house, answered)
+        access_log.append(house, replace(entry, answer_digest=_digest(house, made)))
         made.seek(0)
         yield made
 

@@ -66,6 +66,22 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         AccessRefused: another department's push.
     """
     subject = Subject.of(house, push_id)
+    entry = asked(house, caller, subject, tuple(HEADER.values()), now)
+    content = _csv(house, quarantine_file(house, push_id), warnings)
+    digest = house.seal.keyed_hash("answer", content)
+    access_log.append(house, replace(entry, answer_digest=digest))
+    return content
+
+
+def asked(
+    house: House, caller: Caller, subject: Subject, fields: tuple[str, ...], now: datetime | None = None
+) -> AccessEntry:
+    """The record of handing out rejected values, to be completed with their digest and appended before they leave.
+
+    Raises:
+        AccessRefused: another department's push. NotFound, AgedOut: as `why_missing`. Each is recorded.
+    """
+    push_id = subject.receipt.id
     access.may(house, caller, subject.receipt, "row_errors")
     entry = AccessEntry(
         department=caller.department,
@@ -75,17 +91,13 @@ def row_errors(house: House, caller: Caller, push_id: str, *, warnings: bool = F
         target=f"push:{push_id}",
         version=str(subject.receipt.resource_version),
         decision="answered",
-        fields=tuple(HEADER.values()),
+        fields=fields,
     )
-    path = quarantine_file(house, push_id)
     missing = why_missing(house, push_id, now)
     if missing is not None:
         access_log.append(house, replace(entry, decision="not_found", reason="no row-error file"))
         raise missing
-    content = _csv(house, path, warnings)
-    digest = house.seal.keyed_hash("answer", content)
-    access_log.append(house, replace(entry, answer_digest=digest))
-    return content
+    return entry
 
 
 def why_missing(house: House, push_id: str, now: datetime | None = None) -> NotFound | None:

@@ -22,6 +22,7 @@ from exchange.settings import Settings, read_settings
 from infra import postgres
 
 TEST_DATA = os.environ.get("EXCHANGE_TEST_DATA")
+os.environ.pop("COLUMNS", None)  # a worker inherits one; what commands print is as wide as the test that runs them says
 
 
 @pytest.fixture(scope="session")
