@@ -22,6 +22,7 @@ from exchange.databases import Databases
 from exchange.faults import disk_full
 from exchange.seal import Seal
 from exchange.settings import Settings
+from exchange.spill import own_folder
 
 STAGING_KEY = "staging"
 LAKE = ("httpfs", "postgres_scanner", "ducklake")
@@ -38,16 +39,22 @@ def connect(settings: Settings, seal: Seal, *, extensions: tuple[str, ...] = ("h
     Raises:
         duckdb.Error: of the class the engine raised, without its text. Unavailable: the disk is full.
     """
-    connection = _with_extensions(extensions)
-    try:
+    with own_folder(settings) as spill, _without_words(_with_extensions(extensions)) as connection:
         connection.execute(f"SET memory_limit = '{int(settings.memory_limit)}B'")
         connection.execute(f"SET threads = {settings.threads}")
-        connection.execute(f"SET temp_directory = {literal(str(settings.folder('spill')))}")
+        connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute("SET temp_file_encryption = true")
         connection.execute("SET TimeZone = 'Asia/Shanghai'")
         connection.execute("SET enable_progress_bar = false")
         key = seal.derive("staging files", length=16).hex()
         connection.execute(f"PRAGMA add_parquet_key('{STAGING_KEY}', '{key}')")
+        yield connection
+
+
+@contextmanager
+def _without_words(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
+    """An engine's errors, and the engine closed at the end."""
+    try:
         yield connection
     except duckdb.Error as error:
         if is_disk_full(error):
