@@ -152,8 +152,8 @@ class _Release:
 
     def _refuse_unfit(self, connection: DuckDBPyConnection, chosen: Ranges) -> None:
         """Some rules nobody can overrule: what fails them can't be kept or found."""
-        staged = check.staged_sql(self.house, self.push.id)
-        picked = f"SELECT * FROM {staged} SEMI JOIN {ranges.sql(chosen)} USING (_row)"
+        noted = check.noted_sql(self.house, self.push.id)
+        picked = f"SELECT * FROM {noted} SEMI JOIN {ranges.sql(chosen)} USING (_row)"
         unfit: list[tuple[Rule, list[int]]] = []
         for index, rule in enumerate(self.subject.rules):
             if rule.overrulable or rule.level not in _REJECTING or rule.id == rules.UNIQUE:

@@ -1,8 +1,10 @@
-"""The one pass: read the table once, normalise, type, judge every rule, write one bit per rule and row.
+"""The one pass: read the table once, find what is right as sent, normalise, type and judge the rest, one bit per rule and row.
 
 Invariant: `<data>/staging/<push>.parquet` exists whole or not at all, and is a function of the landed bytes, the
-resource version and the day of the push. Columns: `_row`, the items typed by `sql_type`, `_hash` (over the items),
-`_changed` (values normalising changed), `_fails_0` … (63 rules a word). Encrypted, like everything with values.
+resource version and the day of the push. It holds the rows of which there is something to note: those that fail a rule, a
+warning included, or that normalising changed. Every other row is as it stands in the table of text; `judged` puts both
+together. Columns: `_row`, the items typed by `sql_type`, `_hash` (over the items), `_changed` (values normalising changed),
+`_fails_0` … (63 rules a word). Encrypted, like everything with values.
 """
 
 import os
@@ -19,6 +21,7 @@ from exchange.house import House
 from exchange.intake import tables
 from exchange.intake.form import DELETE, OPERATION, has_operations
 from exchange.progress import Progress, silent
+from quality.assent import doubted, passed
 from quality.normalise import at_once, changed, cleaned, finished, text_of, typed
 from quality.rules import UNIQUE, WORD, Rule, bit, fails, fails_any
 
@@ -34,14 +37,22 @@ class Counts:
     normalised: int
 
 
-def staged_file(house: House, push_id: str) -> Path:
-    """Where the judged rows of a push wait."""
+def noted_file(house: House, push_id: str) -> Path:
+    """Where the noted rows of a push wait."""
     return house.settings.folder("staging") / f"{push_id}.parquet"
 
 
-def staged_sql(house: House, push_id: str) -> str:
-    """The judged rows as a relation, for use after FROM in any of the house's connections."""
-    return relation(staged_file(house, push_id))
+def noted_sql(house: House, push_id: str) -> str:
+    """The noted rows as a relation, for use after FROM in any of the house's connections."""
+    return relation(noted_file(house, push_id))
+
+
+def judged(resource: Resource, rules: Sequence[Rule], source: str, noted: str) -> str:
+    """All rows of a table of text that was judged, as a relation in the columns of the noted ones."""
+    names = ", ".join(quoted(item.name) for item in resource.items)
+    nothing = ", ".join(f"0::UBIGINT AS {word}" for word in _word_names(rules))
+    right = f"SELECT _row, {names}, {row_hash(resource)} AS _hash, 0 AS _changed, {nothing} FROM {passed(resource, source, noted)}"
+    return f"({right} UNION ALL SELECT _row, {names}, _hash, _changed, {', '.join(_word_names(rules))} FROM {noted})"
 
 
 def relation(path: Path) -> str:
@@ -70,16 +81,16 @@ def run(
     rules: Sequence[Rule],
     progress: Progress = silent,
 ) -> Counts:
-    """Judge every row of a landed push. Does nothing again when the staged file is there.
+    """Judge every row of a landed push. Does nothing again when its noted rows are there.
 
     Raises:
         NotFound, WrongState: as `open_table`.
     """
-    target = staged_file(house, push_id)
-    if not target.exists():
-        with tables.open_table(house, connection, push_id) as source:
+    target = noted_file(house, push_id)
+    with tables.open_table(house, connection, push_id) as source:
+        if not target.exists():
             judge_rows(connection, resource, rules, source, target, progress)
-    return count(connection, relation(target), rules)
+        return count(connection, judged(resource, rules, source, relation(target)), rules)
 
 
 def judge_rows(
@@ -90,17 +101,17 @@ def judge_rows(
     target: Path,
     progress: Progress = silent,
 ) -> None:
-    """Write the judged rows of a table of text (`open_table`) to `target`."""
+    """Judge a table of text (`open_table`) and write the noted rows to `target`."""
     progress("check", 0, 2)
     first = target.with_name(f".{target.name}.first")
     connection.execute("SET preserve_insertion_order = false")  # `_row` says the order; keeping it takes a third longer
-    write(connection, pass_sql(resource, rules, source), first)
+    write(connection, pass_sql(resource, rules, doubted(resource, rules, source)), first)
     progress("check", 1, 2)
-    _mark_duplicates(connection, resource, rules, first, target)
+    _mark_duplicates(connection, resource, rules, source, first, target)
 
 
 def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:
-    """The whole pass as one query: what can be read at once, cleaned text, finished text, values, bits, each a layer over
+    """The slow part of the pass as one query, over rows of text: what can be read at once, cleaned text, finished text, values, bits, each a layer over
     the one before."""
     items = resource.items
     both = [(item, quoted(item.name), quoted("_o_" + item.name), quoted("_n_" + item.name)) for item in items]
@@ -128,22 +139,22 @@ def row_hash(resource: Resource) -> str:
     return f"hash({', '.join(quoted(item.name) for item in resource.items if item.name != OPERATION)})"
 
 
-def count(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> Counts:
-    """Count a staged relation, straight from its bits."""
+def count(connection: DuckDBPyConnection, relation: str, rules: Sequence[Rule]) -> Counts:
+    """Count a judged relation, straight from its bits."""
     rejected = fails_any(rules, (Level.BLOCK, Level.QUARANTINE))
     hard = fails_any([r if not r.tolerated else _harmless(r) for r in rules], (Level.BLOCK, Level.QUARANTINE))
     row = connection.execute(
         f"SELECT count(*), count(*) FILTER ({rejected}), count(*) FILTER ({rejected} AND NOT {hard}), "
-        f"count(*) FILTER (NOT {rejected} AND {fails_any(rules, (Level.WARN,))}), coalesce(sum(_changed), 0) FROM {staged}"
+        f"count(*) FILTER (NOT {rejected} AND {fails_any(rules, (Level.WARN,))}), coalesce(sum(_changed), 0) FROM {relation}"
     ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return Counts(*(int(figure) for figure in row))
 
 
-def direct_counts(connection: DuckDBPyConnection, staged: str, rules: Sequence[Rule]) -> dict[str, int]:
+def direct_counts(connection: DuckDBPyConnection, relation: str, rules: Sequence[Rule]) -> dict[str, int]:
     """Rows that fail each rule, counted without Great Expectations."""
     sums = ", ".join(f"count(*) FILTER ({fails(index)})" for index in range(len(rules)))
-    row = connection.execute(f"SELECT {sums} FROM {staged}").fetchone()
+    row = connection.execute(f"SELECT {sums} FROM {relation}").fetchone()
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return {rule.id: int(figure) for rule, figure in zip(rules, row, strict=True)}
 
@@ -162,15 +173,19 @@ def _value(item: Item, early: str | None) -> str:
     return value if text_of(item) == quoted(item.name) else f"{value}, {text} AS {text_of(item)}"
 
 
+def _word_names(rules: Sequence[Rule]) -> list[str]:
+    return [f"_fails_{start // WORD}" for start in range(0, len(rules), WORD)]
+
+
 def _words(resource: Resource, rules: Sequence[Rule]) -> list[str]:
     words = []
-    for start in range(0, len(rules), WORD):
+    for start, name in zip(range(0, len(rules), WORD), _word_names(rules), strict=True):
         bits = [
             f"(coalesce(NOT ({rule.predicate}){_where_it_applies(resource, rule)}, false)::UBIGINT << {index})"
             for index, rule in enumerate(rules[start : start + WORD])
             if rule.id != UNIQUE
         ]
-        words.append(f"{' | '.join(bits) or '0::UBIGINT'} AS _fails_{start // WORD}")
+        words.append(f"{' | '.join(bits) or '0::UBIGINT'} AS {name}")
     return words
 
 
@@ -182,31 +197,55 @@ def _where_it_applies(resource: Resource, rule: Rule) -> str:
 
 
 def _mark_duplicates(
-    connection: DuckDBPyConnection, resource: Resource, rules: Sequence[Rule], first: Path, target: Path
+    connection: DuckDBPyConnection, resource: Resource, rules: Sequence[Rule], source: str, first: Path, target: Path
 ) -> None:
     """Set the bit of `key.unique`. Only rows that are otherwise good can be each other's duplicate."""
     index = next((i for i, rule in enumerate(rules) if rule.id == UNIQUE), None)
-    if index is None:
+    if index is None or not _find_repeated(connection, resource, rules, source, first):
         first.replace(target)
         return
+    every = judged(resource, rules, source, relation(first))
     keys = ", ".join(quoted(name) for name in resource.key)
-    good = f"SELECT * FROM {relation(first)} WHERE NOT {fails_any(rules, (Level.BLOCK, Level.QUARANTINE))}"
+    stay, column, mask = _who_stays(resource, keys), *bit(index)
+    alike = f"{_good(every, rules)} SEMI JOIN _repeated USING ({keys})"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE _repeated AS SELECT {keys} FROM ({good}) GROUP BY {keys} HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE _losers AS SELECT _row FROM (SELECT _row, {stay} AS stays FROM {alike}) WHERE NOT stays"
     )
-    if connection.execute("SELECT count(*) FROM _repeated").fetchone() != (0,):
-        stay, column, mask = _who_stays(resource, keys), *bit(index)
-        losers = f"SELECT _row FROM (SELECT _row, {stay} AS stays FROM ({good}) SEMI JOIN _repeated USING ({keys})) WHERE NOT stays"
-        write(
-            connection,
-            f"SELECT s.* REPLACE (CASE WHEN l._row IS NULL THEN {column} ELSE {column} | {mask}::UBIGINT END AS {column}) "
-            f"FROM {relation(first)} AS s LEFT JOIN ({losers}) AS l ON s._row = l._row",
-            target,
-        )
-        first.unlink()
-    else:
-        first.replace(target)
-    connection.execute("DROP TABLE _repeated")
+    # a loser that was right as sent is noted from now on
+    marked = f"SELECT * REPLACE ({column} | {mask}::UBIGINT AS {column}) FROM {every} SEMI JOIN _losers USING (_row)"
+    write(connection, f"SELECT * FROM {relation(first)} ANTI JOIN _losers USING (_row) UNION ALL {marked}", target)
+    first.unlink()
+    connection.execute("DROP TABLE _repeated; DROP TABLE _losers")
+
+
+def _find_repeated(
+    connection: DuckDBPyConnection, resource: Resource, rules: Sequence[Rule], source: str, first: Path
+) -> bool:
+    """Fill `_repeated` with the keys that several good rows have; whether there are any.
+
+    By the keys' hashes first, which are small; only what shares one is compared.
+    """
+    good = _good(judged(resource, rules, source, relation(first)), rules)
+    keys = ", ".join(quoted(name) for name in resource.key)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _alike AS SELECT key FROM (SELECT hash({keys}) AS key FROM {good}) GROUP BY key HAVING count(*) > 1"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _repeated AS SELECT {keys} FROM {good} WHERE hash({keys}) IN (FROM _alike) "
+        f"GROUP BY {keys} HAVING count(*) > 1"
+        if _any(connection, "_alike")
+        else f"CREATE OR REPLACE TEMP TABLE _repeated AS SELECT {keys} FROM {good} LIMIT 0"
+    )
+    connection.execute("DROP TABLE _alike")
+    return _any(connection, "_repeated")
+
+
+def _good(every: str, rules: Sequence[Rule]) -> str:
+    return f"(SELECT * FROM {every} WHERE NOT {fails_any(rules, (Level.BLOCK, Level.QUARANTINE))})"
+
+
+def _any(connection: DuckDBPyConnection, table: str) -> bool:
+    return connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None
 
 
 def _who_stays(resource: Resource, keys: str) -> str:

@@ -24,7 +24,7 @@ from exchange.catalogue.model import Level
 from exchange.errors import NotFound, Unavailable
 from exchange.house import House
 from exchange.progress import Progress, silent
-from quality import check, pages
+from quality import pages, staging
 from quality.rules import Rule, fails
 from quality.subject import Subject
 
@@ -68,7 +68,7 @@ def data_docs(house: House, push_id: str) -> Path:
 def validate(
     house: House, connection: DuckDBPyConnection, subject: Subject, rows: int, progress: Progress = silent
 ) -> Failures:
-    """Judge the staged rows of a push. Returns the failing rows of each rule, as Great Expectations found them.
+    """Judge the judged rows of a push. Returns the failing rows of each rule, as Great Expectations found them.
 
     Writes `<data>/gx/<push>/`, at once or not at all.
 
@@ -77,7 +77,7 @@ def validate(
     """
     push_id = subject.receipt.id
     progress("expectations", 0, len(subject.rules))
-    connection.execute(f"CREATE OR REPLACE VIEW {_VIEW} AS SELECT * FROM {check.staged_sql(house, push_id)}")
+    connection.execute(f"CREATE OR REPLACE VIEW {_VIEW} AS SELECT * FROM {staging.judged_sql(house, subject)}")
     target = results_folder(house, push_id)
     with _draft(target) as draft:
         result = _run(connection, draft / "docs", subject, rows)

@@ -18,7 +18,6 @@ from exchange.errors import AccessRefused, NotFound, WrongState
 from exchange.events import Tag, record
 from exchange.faults import disk_full_is_said
 from exchange.house import House
-from exchange.intake import tables
 from exchange.progress import Progress, silent
 from exchange.registry.models import PoolCommit, Push
 from exchange.registry.models import Verdict as VerdictRow
@@ -48,7 +47,6 @@ def check(house: House, push_id: str, progress: Progress | None = None) -> Verdi
         if view is None:
             _sweep(house, push_id)
             view = _decide(house, subject, *_judge(house, subject, progress or silent))
-    tables.drop(house, push_id)
     if view.decision == "rejected":
         staging.drop(house, push_id)  # its rows go nowhere; what failed is in quarantine
     return view

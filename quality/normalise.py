@@ -16,6 +16,7 @@ _NARROW = "".join(chr(0x21 + i) for i in range(94)).replace("'", "''")
 
 # what needs no work: most values, so the slow branch is hardly ever taken
 _PLAIN_NUMBER = r"[-+]?[0-9]+(\.[0-9]+)?"
+_PLAIN_CODE = "[!-~]+"
 _PLAIN_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8}"
 _PLAIN_TIME = f"{_PLAIN_DATE}|[0-9]{{14}}"
 _AT_ONCE = {DataType.DATE: 10, DataType.TIMESTAMP: 19}  # characters; infinities and years before Christ have others
@@ -32,6 +33,39 @@ def at_once(item: Item, expr: str) -> str | None:
     width = _AT_ONCE[item.type]
     value = f"TRY_CAST({expr} AS {item.type.name})"
     return f"CASE WHEN strlen({expr}) = {width} AND {value}::VARCHAR = {expr} THEN {value} END"
+
+
+def untouched(item: Item, *, as_code: bool = False) -> str | None:
+    """SQL over an item's value and its text (`text_of`): normalising leaves the text as it is, and `direct` reads it.
+
+    True or NULL where that is so; None where it follows from the item's rules: a good identifier and a good truth value
+    have the very form they are brought into. Free text has `edges`.
+    """
+    text, value = text_of(item), quoted(item.name)
+    if item.identifier is not None or item.type is DataType.BOOLEAN or is_free_text(item, as_code=as_code):
+        return None
+    if item.type in _NUMBERS:
+        return f"regexp_full_match({text}, '{_PLAIN_NUMBER}')"
+    if item.type in _AT_ONCE:
+        written = f"(strlen({text}) = {_AT_ONCE[item.type]})::TINYINT * ({value}::VARCHAR = {text})::TINYINT"
+        return f"coalesce({written}, ({text} IS NULL)::TINYINT) = 1"
+    return f"regexp_full_match({text}, '{_PLAIN_CODE}')"
+
+
+def direct(item: Item, text: str) -> str:
+    """SQL of the value of a text that normalising leaves as it is."""
+    return f"TRY_CAST({text} AS {item.type.name})" if item.type in _AT_ONCE else typed(item, text)
+
+
+def is_free_text(item: Item, *, as_code: bool = False) -> bool:
+    """Whether an item only loses the blanks at its ends."""
+    plain = item.identifier is None and item.code_table is None and not as_code
+    return plain and item.type in (DataType.TEXT, DataType.MEMO)
+
+
+def edges(between: str) -> str:
+    """A pattern that finds a blank at an end of any of several texts, joined by a character (as a pattern) between them."""
+    return f"(?:^|{between}){_BLANK_CLASS}|{_BLANK_CLASS}(?:$|{between})"
 
 
 def cleaned(item: Item, expr: str, *, as_code: bool = False, value: str | None = None) -> str:
@@ -55,7 +89,7 @@ def cleaned(item: Item, expr: str, *, as_code: bool = False, value: str | None =
     if item.type is DataType.BOOLEAN:
         return _something(f"upper({_half(expr)})")
     if item.code_table is not None or as_code:
-        return _unless(expr, "[!-~]+", _something(_half(expr)))
+        return _unless(expr, _PLAIN_CODE, _something(_half(expr)))
     edges = f"regexp_matches({expr}, '^{_BLANK_CLASS}|{_BLANK_CLASS}$')"
     return f"CASE WHEN {edges} THEN {_something(_trimmed(expr))} ELSE {_something(expr)} END"
 

@@ -45,11 +45,11 @@ def write(house: House, connection: DuckDBPyConnection, subject: Subject, failed
         check.write(connection, f"SELECT {_columns('NULL::BIGINT', *['NULL::VARCHAR'] * 5)} WHERE false", target)
         return
     originals = ", ".join(f"o.{quoted(i.name)} AS {quoted('_o_' + i.name)}" for i in subject.resource.items)
-    staged = check.staged_sql(house, subject.receipt.id)
+    noted = check.noted_sql(house, subject.receipt.id)
     with tables.open_table(house, connection, subject.receipt.id) as source:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE _failing AS SELECT s.*, o._broken, o._line, {originals} "
-            f"FROM {staged} AS s JOIN {source} AS o ON s._row = o._row WHERE {fails_any(subject.rules, tuple(Level))}"
+            f"FROM {noted} AS s JOIN {source} AS o ON s._row = o._row WHERE {fails_any(subject.rules, tuple(Level))}"
         )
     lines = " UNION ALL ".join(_lines(subject.resource, number, rule) for number, rule in broken)
     check.write(connection, f"SELECT * EXCLUDE (number) FROM ({lines}) ORDER BY _row, number", target)

@@ -34,7 +34,13 @@ def accepted_sql(house: House, push_id: str) -> str:
 def rows_sql(house: House, subject: Subject, which: str) -> str:
     """The judged rows that `which` (SQL) says, in the same columns; they must be there (`judged_again`)."""
     columns = ", ".join(["_row", *(quoted(item.name) for item in subject.resource.items), "_hash"])
-    return f"(SELECT {columns} FROM {check.staged_sql(house, subject.receipt.id)} WHERE {which})"
+    return f"(SELECT {columns} FROM {judged_sql(house, subject)} WHERE {which})"
+
+
+def judged_sql(house: House, subject: Subject) -> str:
+    """All judged rows of a push; they must be there (`judged_again`)."""
+    push_id = subject.receipt.id
+    return check.judged(subject.resource, subject.rules, tables.relation(house, push_id), check.noted_sql(house, push_id))
 
 
 def judged_again(house: House, subject: Subject) -> None:
@@ -43,18 +49,19 @@ def judged_again(house: House, subject: Subject) -> None:
     Raises:
         WrongState: the landed bytes have been aged out.
     """
-    if not check.staged_file(house, subject.receipt.id).exists():
+    push_id = subject.receipt.id
+    if not (check.noted_file(house, push_id).exists() and tables.exists(house, push_id)):
         with house.duckdb() as connection:
-            check.run(house, connection, subject.receipt.id, subject.resource, subject.rules)
+            check.run(house, connection, push_id, subject.resource, subject.rules)
 
 
 def drop(house: House, push_id: str) -> None:
-    """Remove the judged rows and the table they came from, once the pool has them or never will.
+    """Remove the judged rows, once the pool has them or never will.
 
-    Both can be made again while the landed bytes are kept.
+    They can be made again while the landed bytes are kept.
     """
-    staged = check.staged_file(house, push_id)
-    staged.unlink(missing_ok=True)
-    for draft in staged.parent.glob(f".{staged.name}.*"):  # of a run that was killed while it made the rows again
+    noted = check.noted_file(house, push_id)
+    noted.unlink(missing_ok=True)
+    for draft in noted.parent.glob(f".{noted.name}.*"):  # of a run that was killed while it made the rows again
         draft.unlink(missing_ok=True)
     tables.drop(house, push_id)

@@ -14,6 +14,7 @@ _PRIVATE = r"[\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"
 _RARE = r"[ \x{3000}\x{a0}\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"  # what both of them need
 _BLANK_INSIDE = rf"{_HAN}[ \x{{3000}}\x{{a0}}]+{_HAN}"
 _LOST = "\ufffd"
+ODD_NAME = f"{_BLANK_INSIDE}|{_PRIVATE}"  # what `ordinary_name` must not hold
 
 
 def wrong_type(item: Item, text: str) -> str | None:
@@ -63,6 +64,11 @@ def nothing_lost(item: Item, text: str) -> str:
     if item.mask == "name":
         return f"NOT (contains({text}, '{_LOST}') OR contains({text}, '?') OR contains({text}, '？'))"
     return f"NOT contains({text}, '{_LOST}')"
+
+
+def lost_pattern(item: Item) -> str:
+    """The pattern of the marks that `nothing_lost` looks for."""
+    return rf"[?？{_LOST}]" if item.mask == "name" else _LOST
 
 
 def lost_character() -> str:

@@ -129,15 +129,15 @@ def _judge(house: House, receipt: Receipt, resource: Resource, folder: Path, pro
     """The push read and judged by this version, beside whatever the house keeps of it."""
     folder.mkdir()
     subject = Subject.by(receipt, resource)
-    table, judged = folder / "rows", folder / "judged"
+    table, noted = folder / "rows", folder / "noted"
     with tempfile.TemporaryFile(dir=folder) as plain:
         for piece in tables.read_landed(house, receipt.id):
             plain.write(piece)
         plain.flush()
         tables.write(house, plain, subject.resource, table)
     with house.duckdb() as connection:
-        check.judge_rows(connection, subject.resource, subject.rules, rows_of(table), judged, progress)
-        relation = check.relation(judged)
+        check.judge_rows(connection, subject.resource, subject.rules, rows_of(table), noted, progress)
+        relation = check.judged(subject.resource, subject.rules, rows_of(table), check.relation(noted))
         counts = check.count(connection, relation, subject.rules)
         failed = check.direct_counts(connection, relation, subject.rules)
         return _Judged(subject, counts, failed, _first(connection, relation, subject.rules, failed))

@@ -44,6 +44,16 @@ def open_table(house: House, connection: DuckDBPyConnection, push_id: str) -> It
     yield rows_of(path)
 
 
+def relation(house: House, push_id: str) -> str:
+    """The same relation, of a table that is there (`exists`)."""
+    return rows_of(rows_file(house.settings, push_id))
+
+
+def exists(house: House, push_id: str) -> bool:
+    """Whether the table is there, or has to be made again when it is opened."""
+    return rows_file(house.settings, push_id).exists()
+
+
 def write(house: House, plain: BinaryIO, resource: Resource, target: Path) -> tuple[Shape, int]:
     """Make the table of a plain file, at once or not at all. Returns its shape and the number of data rows.
 
@@ -63,7 +73,7 @@ def write(house: House, plain: BinaryIO, resource: Resource, target: Path) -> tu
 
 
 def drop(house: House, push_id: str) -> None:
-    """Remove the derived table, once the push has been judged; it comes back when somebody opens it."""
+    """Remove the derived table, once nobody needs the push's rows; it comes back when somebody opens it."""
     rows_file(house.settings, push_id).unlink(missing_ok=True)
 
 

@@ -211,7 +211,7 @@ def test_a_task_that_stumbles_over_data_says_where_and_never_what(town: Town) ->
         push = town.send("civil_allowance_1")
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
         until(lambda: town.state(push) == "accepted" and connection.execute(waiting).fetchone() == (1,))
-        staged = check.staged_file(town.house, push)
+        staged = check.noted_file(town.house, push)
         whole = staged.read_bytes()
         with town.house.duckdb() as engine:
             damaged = f"SELECT * REPLACE (id_number || name AS monthly_amount) FROM {check.relation(staged)}"

@@ -16,7 +16,7 @@ from pools import lake, pool, way
 from pools.reader import IndexReader
 from pools.release import release
 from quality import acts, gate
-from quality.check import staged_file
+from quality.check import noted_file
 from tests import make
 from tests.quality import kit
 
@@ -101,7 +101,7 @@ def test_released_rows_enter_the_pool_as_a_version_of_their_own(house: House) ->
         ("sex.code", "released"): (3,),
         ("name.required", "waiting"): (4,),
     }
-    assert not staged_file(house, push).exists()
+    assert not noted_file(house, push).exists()
     assert gate.verdict(house, push).quarantined_rows == 3
 
 

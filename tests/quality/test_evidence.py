@@ -47,7 +47,7 @@ def test_great_expectations_counts_what_a_direct_evaluation_counts(house: House)
     verdict = gate.check(house, push)
     subject = Subject.of(house, push)
     with house.duckdb() as connection:
-        staged = check.staged_sql(house, push)
+        staged = check.noted_sql(house, push)
         assert {rule.id: rule.failed for rule in verdict.rules} == check.direct_counts(connection, staged, subject.rules)
         assert verdict.quarantined_rows == check.count(connection, staged, subject.rules).rejected == 8
     result = json.loads((expectations.results_folder(house, push) / "result.json").read_text())

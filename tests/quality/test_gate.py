@@ -110,7 +110,7 @@ def test_above_the_threshold_the_push_is_rejected_and_nothing_is_for_the_pool(ho
     with pytest.raises(WrongState, match="只有已接受的推送才有可入池的行"):
         staging.accepted_sql(house, above.push_id)
     assert len(kit.row_errors(house, above.push_id)) == 3
-    assert not check.staged_file(house, above.push_id).exists()
+    assert not check.noted_file(house, above.push_id).exists()
 
 
 def test_one_row_that_breaks_a_blocking_rule_rejects_the_push(house: House) -> None:
@@ -424,7 +424,7 @@ def test_dropped_rows_are_made_again(house: House) -> None:
     gate.check(house, push)
     before = accepted(house, push, "*")
     staging.drop(house, push)
-    assert not check.staged_file(house, push).exists()
+    assert not check.noted_file(house, push).exists()
     assert accepted(house, push, "*") == before
 
 

@@ -148,6 +148,12 @@ def test_resident_numbers_as_the_reference_says(connection: DuckDBPyConnection, 
     assert column(connection, identifiers.resident_number_ok("x", TODAY), everyone) == [
         reference.resident_number_ok(number, TODAY) for number in everyone
     ]
+    surely = column(connection, identifiers.surely_resident_number("x", TODAY), everyone)
+    assert [number for number, sure in zip(everyone, surely, strict=True) if sure] == [
+        number
+        for number in everyone
+        if len(number) == 18 and number[0] != "0" and reference.resident_number_ok(number, TODAY)
+    ]
     assert column(connection, identifiers.upgrade_resident_number("x"), everyone) == [
         reference.upgraded(n) for n in everyone
     ]

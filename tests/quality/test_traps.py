@@ -109,7 +109,7 @@ def test_ideographic_blanks_go_where_blanks_go_and_are_counted_and_stay_inside_a
     ]
     with form.duckdb() as connection:
         staged = connection.execute(
-            f"SELECT code, name, ethnicity, born::VARCHAR, area::INTEGER, insured FROM {check.staged_sql(form, push)} ORDER BY _row"
+            f"SELECT code, name, ethnicity, born::VARCHAR, area::INTEGER, insured FROM {check.noted_sql(form, push)} ORDER BY _row"
         ).fetchall()
     assert staged == [
         ("K1", "张三", "01", "2001-01-01", 1320, True),
