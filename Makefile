@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# two files of tests at a time, each worker with a PostgreSQL of its own
-AT_ONCE := -n 2 --dist loadfile
+# two files of tests at a time, in their order (the longest stand early), each worker with a PostgreSQL of its own
+AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 export AIRFLOW_HOME ?= $(CURDIR)/var/airflow
 
 
