@@ -218,7 +218,7 @@ WITH drawn AS (
     FROM range({entities}) r(j)
 )
 SELECT j, civil, class, d.district,
-    uscc(class || d.district.code || organisation('DM' || lpad(j::VARCHAR, 6, '0'))) AS uscc,
+    uscc(class || d.district.code || organisation('D' || lpad(j::VARCHAR, 7, '0'))) AS uscc,
     '演示市' || pick(j, 'one', getvariable('given')) || pick(j, 'two', getvariable('given'))
         || pick(j, 'trade', getvariable('trades'))
         || CASE class WHEN '91' THEN '有限公司' WHEN '92' THEN '经营部' WHEN '93' THEN '专业合作社' WHEN '51' THEN '协会'

@@ -41,6 +41,7 @@ MASKED = "sex_code"  # granted, but not in the clear
 NOT_GRANTED = "household_address"
 PERSON = "演示经办员"
 STOPPED = 130  # told to stop before the end
+QUIET = 120.0  # seconds in which nothing runs, after which what is waited for will not come any more
 FINAL = ("pooled", "rejected", "held")
 
 console = Console(highlight=False, soft_wrap=True)
@@ -270,12 +271,15 @@ class _Demo:
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _wait(self, kept: Services, done: Callable[[airflow.Client], list[str]]) -> None:
-        """Until nothing is left to wait for; a run that failed ends the wait at once."""
+        """Until nothing is left to wait for; a run that failed ends the wait at once, and so does a standstill."""
         until = time.monotonic() + self.patience
+        quiet_since = time.monotonic()
         with airflow.Client(self.settings, self.house.seal) as client:
             while waiting := done(client):
                 failed = client.runs("~", states=["failed"])
-                if failed or time.monotonic() > until:
+                if client.runs("~", states=["queued", "running"]):
+                    quiet_since = time.monotonic()
+                if failed or time.monotonic() > min(until, quiet_since + QUIET):
                     what = ", ".join(f"{run['dag_id']} {run['dag_run_id']}" for run in failed) or ", ".join(waiting)
                     raise Unavailable(
                         f"流程没有走完：{what}。日志在 {self.settings.root / 'logs'}",
