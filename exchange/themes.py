@@ -183,9 +183,7 @@ def _act(session: Session, theme: ThemeDefinition, action: str, caller: Caller, 
         "approve": events.Tag.THEME_APPROVED,
         "reject": events.Tag.THEME_REJECTED,
     }
-    session.add(
-        ThemeAct(theme_id=theme.id, version=theme.version, action=action, by=caller.person or "", reason=reason)
-    )
+    session.add(ThemeAct(theme_id=theme.id, version=theme.version, action=action, by=caller.person or "", reason=reason))
     session.flush()
     events.record(
         session, tags[action], department=theme.department, object_id=theme.id, version=theme.version, by=caller.person

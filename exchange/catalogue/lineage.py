@@ -96,9 +96,7 @@ def read(connection: DuckDBPyConnection, select: str, relations: Mapping[str, Ma
 
 def _parse(connection: DuckDBPyConnection, select: str) -> Node:
     if len(select) > LONGEST:
-        raise Unfit(
-            "theme-select", f"SQL 超过 {LONGEST} 个字符", f"the SQL has more than {LONGEST} characters"
-        )
+        raise Unfit("theme-select", f"SQL 超过 {LONGEST} 个字符", f"the SQL has more than {LONGEST} characters")
     row = connection.execute("SELECT json_serialize_sql(?)", [select]).fetchone()
     tree: Node = json.loads(row[0]) if row else {"error": True, "error_message": "nothing parsed"}
     if tree.get("error"):
@@ -161,9 +159,7 @@ class _Walk:
         self._modifiers(node, scope, ctes)
         return outputs
 
-    def _with(
-        self, node: Node, outer: _Scope | None, ctes: dict[str, dict[str, Made]]
-    ) -> dict[str, dict[str, Made]]:
+    def _with(self, node: Node, outer: _Scope | None, ctes: dict[str, dict[str, Made]]) -> dict[str, dict[str, Made]]:
         known = dict(ctes)
         for entry in node["cte_map"]["map"]:
             name, cte = entry["key"].lower(), entry["value"]
@@ -176,24 +172,18 @@ class _Walk:
             known[name] = self.select(cte["query"]["node"], outer, known)
         return known
 
-    def _set_operation(
-        self, node: Node, outer: _Scope | None, ctes: dict[str, dict[str, Made]]
-    ) -> dict[str, Made]:
+    def _set_operation(self, node: Node, outer: _Scope | None, ctes: dict[str, dict[str, Made]]) -> dict[str, Made]:
         sides = [self.select(node[side], outer, ctes) for side in ("left", "right")]
         if node["setop_type"] not in ("UNION", "EXCEPT", "INTERSECT"):
             raise _not_allowed(node["setop_type"])
         if node["setop_type"] != "UNION":
             self._decide(made for side in sides for made in side.values())
         if len(sides[0]) != len(sides[1]):
-            raise Unfit(
-                "theme-select", "两侧的列数不同", "both sides of a set operation must have as many columns"
-            )
+            raise Unfit("theme-select", "两侧的列数不同", "both sides of a set operation must have as many columns")
         pairs = zip(sides[0].items(), sides[1].values(), strict=True)
         return {name: _together([one, other], as_is=True) for (name, one), other in pairs}
 
-    def _select_list(
-        self, chosen: list[Node], scope: _Scope, ctes: dict[str, dict[str, Made]]
-    ) -> dict[str, Made]:
+    def _select_list(self, chosen: list[Node], scope: _Scope, ctes: dict[str, dict[str, Made]]) -> dict[str, Made]:
         outputs: dict[str, Made] = {}
         for place, expression in enumerate(chosen):
             made = self.expression(expression, scope, ctes)
@@ -239,7 +229,8 @@ class _Walk:
         elif kind == "JOIN":
             self._join(table, scope, ctes)
         else:
-            raise _not_allowed({"EMPTY": "SELECT without FROM", "TABLE_FUNCTION": "table functions"}.get(kind, kind))
+            named: dict[str, str] = {"EMPTY": "SELECT without FROM", "TABLE_FUNCTION": "table functions"}
+            raise _not_allowed(named.get(str(kind), str(kind)))
 
     def _join(self, table: Node, scope: _Scope, ctes: dict[str, dict[str, Made]]) -> None:
         self._from(table["left"], scope, ctes)
@@ -281,8 +272,8 @@ class _Walk:
         if kind not in _CLASSES:
             raise _not_allowed(kind)
         check_call(node, FUNCTIONS)
-        if node.get("schema") or node.get("catalog"):
-            raise _not_allowed(f"{node.get('schema') or node['catalog']}.…")
+        if qualified := node.get("schema") or node.get("catalog"):
+            raise _not_allowed(f"{qualified}.…")
         if kind == "COLUMN_REF":
             return self._column(node["column_names"], scope)
         if kind == "SUBQUERY":

@@ -154,9 +154,7 @@ def _departments_in_use(session: Session, reading: Reading) -> None:
                 )
 
 
-def _store(
-    session: Session, draft: Draft, drawn: tuple[ThemeEntry, ...], now: datetime, by: str | None
-) -> LoadReport:
+def _store(session: Session, draft: Draft, drawn: tuple[ThemeEntry, ...], now: datetime, by: str | None) -> LoadReport:
     for department in draft.departments:
         _store_department(session, department)
     done = {entry.id: _store_resource(session, entry, draft.codes, by) for entry in draft.resources}

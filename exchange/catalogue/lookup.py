@@ -207,9 +207,7 @@ def newest_themes(session: Session) -> list[models.ThemeVersion]:
     """As `newest_bases`."""
     newest = models.ThemeVersion
     return list(
-        session.scalars(
-            select(newest).ext(distinct_on(newest.theme_id)).order_by(newest.theme_id, newest.version.desc())
-        )
+        session.scalars(select(newest).ext(distinct_on(newest.theme_id)).order_by(newest.theme_id, newest.version.desc()))
     )
 
 

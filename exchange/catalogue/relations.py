@@ -15,6 +15,7 @@ from exchange.catalogue.model import (
     BaseEntry,
     DataType,
     Item,
+    Resource,
     ResourceEntry,
     Sensitivity,
     ShareType,
@@ -95,8 +96,14 @@ def _current(session: Session, name: str, bases: Mapping[str, models.BaseVersion
     kind, _, identity = name.partition(":")
     if kind == "base":
         return of_base(BaseDefinition.model_validate(bases[identity].definition)) if identity in bases else {}
-    row = session.get(models.Resource, identity)
-    return {} if row is None or row.retired_at is not None else of_resource(defined(session, identity, row.current))
+    entry = resource(session, identity)
+    return {} if entry is None else of_resource(entry)
+
+
+def resource(session: Session, resource_id: str) -> Resource | None:
+    """A resource as the catalogue in force has it; None: it is not there (any more)."""
+    row = session.get(models.Resource, resource_id)
+    return None if row is None or row.retired_at is not None else defined(session, resource_id, row.current)
 
 
 def column(relations: Mapping[str, Relation], name: str) -> Column:
@@ -130,4 +137,4 @@ def _hidden(sensitivity: Sensitivity) -> str | None:
     return None if sensitivity is Sensitivity.NONE else "all"
 
 
-__all__ = ["Class", "Column", "Relation", "class_of", "column", "current", "is_text", "of_base", "of_resource"]
+__all__ = ["Class", "Column", "Relation", "class_of", "column", "current", "is_text", "of_base", "of_resource", "resource"]

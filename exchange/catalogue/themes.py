@@ -39,7 +39,9 @@ def check(house: House, reading: Reading) -> tuple[ThemeEntry, ...]:
     relations = {f"pool:{written.entry.id}": of_resource(written.entry) for written in reading.resources}
     whole = not reading.findings
     if whole:
-        relations |= {f"base:{written.entry.id}": of_base(rules.complete(written.entry, reading)) for written in reading.bases}
+        relations |= {
+            f"base:{written.entry.id}": of_base(rules.complete(written.entry, reading)) for written in reading.bases
+        }
     for written in reading.themes:
         _form(written, reading)
     with house.duckdb() as connection:
@@ -73,9 +75,7 @@ def store(session: Session, entries: Iterable[ThemeEntry], by: str | None) -> di
     for theme_id, row in newest.items():
         if theme_id not in done and row.digest != RETIRED:
             session.add(
-                models.ThemeVersion(
-                    theme_id=theme_id, version=row.version + 1, definition={}, digest=RETIRED, loaded_by=by
-                )
+                models.ThemeVersion(theme_id=theme_id, version=row.version + 1, definition={}, digest=RETIRED, loaded_by=by)
             )
             done[theme_id] = "retired"
     return dict(sorted(done.items()))
@@ -88,9 +88,7 @@ def _store(session: Session, entry: ThemeEntry, newest: models.ThemeVersion | No
         return "unchanged"
     version = 1 if newest is None else newest.version + 1
     definition["version"] = version
-    session.add(
-        models.ThemeVersion(theme_id=entry.id, version=version, definition=definition, digest=digest, loaded_by=by)
-    )
+    session.add(models.ThemeVersion(theme_id=entry.id, version=version, definition=definition, digest=digest, loaded_by=by))
     return "loaded" if newest is None or newest.digest == RETIRED else "changed"
 
 

@@ -48,7 +48,9 @@ def _phone(value: str) -> str:
 
 
 def _address(value: str) -> str:
-    found = "coalesce(" + ", ".join(f"nullif(regexp_extract({value}, '{p}'), '')" for p in (_STREET, _TOWN, _REGION)) + ", '')"
+    found = (
+        "coalesce(" + ", ".join(f"nullif(regexp_extract({value}, '{p}'), '')" for p in (_STREET, _TOWN, _REGION)) + ", '')"
+    )
     kept = f"greatest(0, least(length({found}), length({value}) - 1))"
     return f"left({value}, {kept}) || repeat('*', length({value}) - {kept})"
 
