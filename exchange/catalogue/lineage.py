@@ -31,7 +31,7 @@ _CLASSES: Final = {
     "COLUMN_REF", "CONSTANT", "FUNCTION", "COMPARISON", "CONJUNCTION", "OPERATOR", "CASE", "CAST", "BETWEEN", "SUBQUERY",
     "WINDOW",
 }  # fmt: skip
-_JOINS: Final = {"INNER", "LEFT", "RIGHT", "OUTER", "SEMI", "ANTI"}
+_JOINS: Final = {"INNER", "LEFT", "RIGHT", "FULL", "OUTER", "SEMI", "ANTI"}
 _KINDS: Final = ("base", "pool")
 _CTE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")  # so that none has the name of a relation, which holds a dot
 LONGEST: Final = 20_000  # characters of SQL
