@@ -177,19 +177,16 @@ def read_theme(session: Session, theme_id: str) -> ThemeDefinition:
 
 
 def theme_in_force(session: Session, theme_id: str) -> ThemeDefinition | None:
-    """A theme's newest approved version; None: there is none, or the catalogue no longer has the theme."""
-    versions = list(
-        session.scalars(
-            select(models.ThemeVersion)
-            .where(models.ThemeVersion.theme_id == theme_id)
-            .order_by(models.ThemeVersion.version.desc())
-        )
-    )
-    if not versions or versions[0].digest == RETIRED:
-        return None
-    approved = {version for version, action in last_acts(session, theme_id).items() if action.action == "approve"}
-    found = next((row for row in versions if row.version in approved), None)
-    return None if found is None else ThemeDefinition.model_validate(found.definition)
+    """A theme's newest approved version; None: there is none, or the catalogue no longer has the theme. What was approved
+    before a theme left the catalogue is not in force when it comes back."""
+    versions = select(models.ThemeVersion).where(models.ThemeVersion.theme_id == theme_id)
+    acts = last_acts(session, theme_id)
+    for row in session.scalars(versions.order_by(models.ThemeVersion.version.desc())):
+        if row.digest == RETIRED:
+            return None
+        if row.version in acts and acts[row.version].action == "approve":
+            return ThemeDefinition.model_validate(row.definition)
+    return None
 
 
 def theme_defined(session: Session, theme_id: str, version: int) -> ThemeDefinition:

@@ -241,7 +241,7 @@ def _field_class(
             f"来源（{sources}）敏感，字段不能改为不敏感，请删除 sensitivity",
             f"what it is made of ({listed}) is sensitive, so the field is; remove `sensitivity`",
         )
-    if field.mask is not None and least.mask is not None and field.mask not in (least.mask, "all"):
+    if field.mask in MASKS and least.mask is not None and field.mask not in (least.mask, "all"):
         allowed = sorted({least.mask, "all"})
         reading.findings.add(
             theme.place("fields", number, "mask", item=field.name),
