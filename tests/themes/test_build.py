@@ -293,7 +293,9 @@ def test_an_expired_grant_stops_it_too(house: House) -> None:
     approved(house)
     yesterday = grants.today() - timedelta(days=1)
     with house.registry.session() as session:
-        session.execute(text("UPDATE access_grant SET valid_until = :day WHERE id = :id"), {"day": yesterday, "id": on_base.id})
+        session.execute(
+            text("UPDATE access_grant SET valid_until = :day WHERE id = :id"), {"day": yesterday, "id": on_base.id}
+        )
     error = refused(AccessRefused, theme.build, house, "couples")
     assert error.facts["reason"] == "grant-expired"
     assert f"授权 {on_base.id} 已于 {yesterday} 到期" in error.zh
@@ -362,7 +364,9 @@ def test_what_fails_on_a_value_does_not_quote_it(house: House) -> None:
     )
 
 
-def test_a_build_that_was_killed_before_it_was_written_down_is_adopted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_was_killed_before_it_was_written_down_is_adopted(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     city(house, couples())
     both_granted(house)
     approved(house)

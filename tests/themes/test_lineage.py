@@ -363,7 +363,7 @@ REFUSED = [
     (f"SELECT id_number {P} WHERE id_number IN (SELECT address FROM base.population)", no_column("address")),
     (f"WITH t AS (SELECT address {P}) SELECT address FROM t", no_column("address")),
     (f"SELECT base.population.name {P}", no_column("base.population.name")),
-    ("SELECT \"id_number\"FROM\"base\".\"population\"WHERE\"address\"=''", no_column("address")),
+    ('SELECT "id_number"FROM"base"."population"WHERE"address"=\'\'', no_column("address")),
     # names that would be mistaken
     (
         'WITH "base.population" AS (SELECT called AS id_number FROM pool.marriage) SELECT id_number FROM base.population',
@@ -403,7 +403,10 @@ REFUSED = [
     (f"SELECT name::BIGINT AS a {P}", CAST),
     ("SELECT " + "-" * 900 + f"1 AS a {P}", None),
     (f"SELECT {'(' * 3000}1{')' * 3000} AS a {P}", None),
-    (f"SELECT '{'x' * 20_000}' AS a {P}", ("theme-select", "SQL 超过 20000 个字符", "the SQL has more than 20000 characters")),
+    (
+        f"SELECT '{'x' * 20_000}' AS a {P}",
+        ("theme-select", "SQL 超过 20000 个字符", "the SQL has more than 20000 characters"),
+    ),
 ]
 
 

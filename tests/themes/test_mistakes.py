@@ -94,7 +94,8 @@ MISTAKES = [
     ),
     pytest.param(
         couples(
-            select="SELECT upper(id_number) AS id_number, name, birth_date, marital_code FROM base.population", fields=FIELDS
+            select="SELECT upper(id_number) AS id_number, name, birth_date, marital_code FROM base.population",
+            fields=FIELDS,
         ),
         [
             "themes/couples.yaml:5 [couples] theme-key：主键须原样取自 identifier: resident_number 的列（可用 COALESCE 取多列之一）"

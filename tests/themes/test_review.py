@@ -165,8 +165,14 @@ OUTSIDE = [
     ("a WITH", "WITH a AS (SELECT id_number, address AS name FROM base.population) SELECT id_number, name FROM a"),
     ("a window", "SELECT id_number, first_value(name) OVER (ORDER BY address) AS name FROM base.population"),
     ("in quotes", 'SELECT id_number, "ADDRESS" AS name FROM "BASE"."POPULATION"'),
-    ("a part that is never used", "WITH a AS (SELECT address FROM base.population) SELECT id_number, name FROM base.population"),
-    ("what is left out", "SELECT id_number, name FROM base.population EXCEPT SELECT id_number, address FROM base.population"),
+    (
+        "a part that is never used",
+        "WITH a AS (SELECT address FROM base.population) SELECT id_number, name FROM base.population",
+    ),
+    (
+        "what is left out",
+        "SELECT id_number, name FROM base.population EXCEPT SELECT id_number, address FROM base.population",
+    ),
 ]
 
 
