@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "m006"
+revision = "m007"
 down_revision = "m005"
 
 
