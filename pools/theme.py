@@ -99,6 +99,13 @@ def waits(house: House, theme_id: str) -> list[str]:
         return [name for name in now if _newest(session, name) is None]
 
 
+def is_behind(house: House, built: ThemeBuildView) -> bool:
+    """Whether something that a build read has a newer version by now."""
+    with house.registry.session() as session:
+        newest = {name: _newest(session, name) for name in built.inputs}
+    return any(facts is None or facts["version"] != built.inputs[name]["version"] for name, facts in newest.items())
+
+
 def builds(house: House, theme_id: str) -> list[ThemeBuildView]:
     """Every build of a theme, newest first."""
     with house.registry.session() as session:
