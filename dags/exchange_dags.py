@@ -2,6 +2,7 @@
 
 push_<resource>   check -> pool     one run per push; run id and conf name it; a pooled push updates pool://<resource>
 base_<base>       merge -> swap     whenever a pool it is made of changed; one run at a time
+theme_<theme>     refresh -> serve  whenever a base or pool it reads changed; stops where a grant no longer covers it
 clock             overdue, verify, age_out, purge, daily
 
 Invariant: no decision is made here, ids are passed and never data, and logs hold ids and counts only. Reading this file
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SNAPSHOT = Path(os.environ.get("EXCHANGE_DATA", "var")) / "catalogue.json"
 START = datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=8)))
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,47}$")
+RELATION = re.compile(r"^(base|pool):[a-z][a-z0-9_]{1,47}$")
 AGAIN: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": True}
 
 log = logging.getLogger(__name__)
@@ -137,6 +139,36 @@ def swap(base_id: str) -> str:
     return version
 
 
+def refresh(theme_id: str) -> str:
+    """A department's theme is built anew from what it reads."""
+    from exchange import themes
+    from pools import theme
+
+    with opened() as house:
+        if themes.view(house, theme_id)[0].in_force is None:
+            raise AirflowSkipException(f"{theme_id} 尚未批准 / not approved yet")
+        built = theme.build(house, theme_id, progress)
+    if built is None:
+        log.info("%s: nothing new to read", theme_id)
+    else:
+        log.info("%s: build %s, %d rows", theme_id, built.id, built.rows)
+    return theme_id
+
+
+def serve(theme_id: str) -> str:
+    """The newest build of a theme becomes what is served; also after a refresh that found nothing new, as `swap`."""
+    from exchange.errors import NotFound
+    from pools import index
+
+    with opened() as house:
+        try:
+            version = index.swap(house, f"theme:{theme_id}")
+        except NotFound:
+            raise AirflowSkipException(f"{theme_id} 尚未建成 / not built yet") from None
+    log.info("%s: serving %s", theme_id, version)
+    return version
+
+
 def overdue() -> str:
     """Mark resources whose last accepted push is older than their update cycle allows."""
     from exchange import evaluation
@@ -229,7 +261,26 @@ def base_dag(entry: dict[str, Any]) -> DAG:
         max_active_runs=1,
         tags=["base"],
     ) as dag:
-        step(swap)(step(merge)(base))
+        step(swap, outlets=[Asset(f"base://{base}")])(step(merge)(base))
+    return dag
+
+
+def theme_dag(entry: dict[str, Any]) -> DAG:
+    """refresh -> serve, whenever something it reads changed."""
+    theme = _name(entry, "id")
+    reads = entry.get("reads")
+    if not isinstance(reads, dict) or not reads or not all(RELATION.fullmatch(name) for name in reads):
+        raise BadEntry(f"主题库 {theme} 没有写明所读的库 / theme {theme} does not say what it reads")
+    with DAG(
+        f"theme_{theme}",
+        description=str(entry.get("title", "")),
+        schedule=AssetAny(*(Asset(name.replace(":", "://")) for name in sorted(reads))),
+        start_date=START,
+        catchup=False,
+        max_active_runs=1,
+        tags=["theme", str(entry.get("department", ""))],
+    ) as dag:
+        step(serve)(step(refresh)(theme))
     return dag
 
 
@@ -266,7 +317,11 @@ def _name(entry: object, field: str) -> str:
 
 def generated(snapshot: dict[str, Any], wanted: str | None = None) -> dict[str, DAG]:
     """Every DAG of a catalogue by its id, or the wanted one alone: a task needs no more than its own."""
-    kinds = [("push", push_dag, snapshot.get("resources", ())), ("base", base_dag, snapshot.get("bases", ()))]
+    kinds = [
+        ("push", push_dag, snapshot.get("resources", ())),
+        ("base", base_dag, snapshot.get("bases", ())),
+        ("theme", theme_dag, snapshot.get("themes", ())),
+    ]
     dags = {} if wanted not in (None, "clock") else {"clock": clock_dag()}
     for kind, make, entries in kinds:
         for number, entry in enumerate(entries, 1):

@@ -24,8 +24,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, event, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from exchange import events, keys
 from exchange.callers import Caller
@@ -79,6 +80,8 @@ class AccessEntry:
     reason: str | None = None
     retention: Retention = "share_record"
     request_id: str | None = None
+    grant: str | None = None  # of what is read without a request: by which grant, and how many rows there were
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,20 @@ def append(house: House, entry: AccessEntry, *more: AccessEntry, now: datetime |
         raise _no_evidence(error) from None
     _advance(house, end)
     return end.seq
+
+
+def enter(house: House, session: Session, *entries: AccessEntry) -> None:
+    """Record in the caller's transaction: evidence and what it is of are committed together, or neither is. The chain is
+    locked from here on, so this comes last.
+
+    Raises:
+        Unavailable: as `append`.
+    """
+    try:
+        end = _write(house, session.connection(), [_prepare(house, one, None) for one in entries])
+    except DBAPIError as error:
+        raise _no_evidence(error) from None
+    event.listen(session, "after_commit", lambda _: _advance(house, end), once=True)
 
 
 async def aappend(house: House, entry: AccessEntry, *more: AccessEntry) -> int:
@@ -223,6 +240,7 @@ def _prepare(house: House, entry: AccessEntry, now: datetime | None, **facts: ob
         "reason": own_words(entry.reason),
         "request": entry.request_id,
     } | facts
+    body |= {name: value for name, value in (("grant", entry.grant), ("rows", entry.rows)) if value is not None}
     key = keys.subject(entry.subject_key or "")
     subject = house.seal.subject(key) if key else None
     written = _canonical(body)

@@ -27,6 +27,7 @@ NAMES = (
     "verify",
     "batch",
     "db_push",
+    "theme",  # read by a theme database of the department (exchange/themes.py)
 )  # what a grant may name; delivery.MODES has those that exist
 _BEIJING = timezone(timedelta(hours=8))
 

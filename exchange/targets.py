@@ -1,4 +1,4 @@
-"""What can be asked for: a pool or a base, as one value, with who provides each field and how it may be shared.
+"""What can be asked for: a pool, a base or a theme, as one value, with who provides each field and how it may be shared.
 
 Invariant: built from the current versions of the catalogue in one transaction; a department's contact comes with it, so
 that every refusal can say whom to ask. The key alone is that of the version which answers: a pool may be older than its entry.
@@ -12,15 +12,26 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from exchange.catalogue.lookup import RETIRED
-from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource, Sensitivity, ShareType
+from exchange.catalogue import relations
+from exchange.catalogue.lookup import RETIRED, theme_in_force
+from exchange.catalogue.model import (
+    BaseDefinition,
+    BaseField,
+    DataType,
+    Item,
+    Resource,
+    Sensitivity,
+    ShareType,
+    ThemeDefinition,
+    ThemeField,
+)
 from exchange.errors import NotFound
 from exchange.keys import KeyItem
 from exchange.registry import models
 
 _NAME = re.compile(r"\w{1,63}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_TYPED = re.compile(r"(pool|base):[a-z][a-z0-9_]{0,62}")
+_TYPED = re.compile(r"(pool|base|theme):[a-z][a-z0-9_]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Target:
-    """A pool or a base. `overdue` holds, by resource, since when its provider is late."""
+    """A pool, a base or a theme. `overdue` holds, by resource (of a theme: by source), since when its provider is late."""
 
-    id: str  # "pool:<resource>" or "base:<base>"
+    id: str  # "pool:<resource>", "base:<base>" or "theme:<theme>"
     title: str
     fields: Mapping[str, Field]
     key: str | None  # the field that the keys are values of, when it is one
@@ -67,17 +78,17 @@ def load(session: Session, target: str, version: str | None = None) -> Target:
     """Read a target from the control database. `version`: that will answer; None: the one that is served now.
 
     Raises:
-        NotFound: neither a pool nor a base of that name, or the resource was retired.
+        NotFound: no pool, base or approved theme of that name, or the resource was retired.
     """
     kind, _, name = target.partition(":")
-    named = kind in ("pool", "base") and _NAME.fullmatch(name)  # PostgreSQL takes no NUL, not even to look for
+    named = kind in ("pool", "base", "theme") and _NAME.fullmatch(name)  # PostgreSQL takes no NUL, not even to look for
     found = None
     if named:
-        found = _pool(session, name, version) if kind == "pool" else _base(session, name)
+        found = _pool(session, name, version) if kind == "pool" else _OTHERS[kind](session, name)
     if found is None:
         raise NotFound(
-            "目录中没有这个库或资源，请写作 base:<基础库> 或 pool:<资源>",
-            "the catalogue has no such base or resource; write base:<base> or pool:<resource>",
+            "目录中没有这个库或资源，请写作 base:<基础库>、theme:<主题库> 或 pool:<资源>",
+            "the catalogue has no such base, theme or resource; write base:<base>, theme:<theme> or pool:<resource>",
         )
     return found
 
@@ -147,6 +158,51 @@ def _base(session: Session, name: str) -> Target | None:
     return Target(
         f"base:{name}", base.title, fields, base.key, (KeyItem(base.key, identifier=base.key_identifier),), overdue
     )
+
+
+def _theme(session: Session, name: str) -> Target | None:
+    """As strict as what it is made of is now, however lax that was when the theme was approved."""
+    theme = theme_in_force(session, name)
+    if theme is None:
+        return None
+    now = relations.current(session, theme.reads)
+    owner = (_providers(session)[theme.department],)
+    key = ThemeField(name=theme.key, title=theme.key, type=DataType.TEXT, made_of=theme.key_made_of, as_is=True)
+    fields = {theme.key: Field(theme.key, theme.key, relations.class_of(key, theme, now).share, None, owner)}
+    for field in theme.fields:
+        least = relations.class_of(field, theme, now)
+        share = max(least.share, field.share_type or least.share)
+        fields[field.name] = Field(field.name, field.title, share, _theme_mask(field, least), owner)
+    return Target(
+        f"theme:{name}",
+        theme.title,
+        fields,
+        theme.key,
+        (KeyItem(theme.key, identifier=theme.key_identifier),),
+        _theme_overdue(session, theme),
+    )
+
+
+def _theme_mask(field: ThemeField, least: relations.Class) -> str | None:
+    """The mask that was written, when it hides enough; else that of what it is made of."""
+    if field.mask is not None and (least.mask in (None, field.mask) or field.mask == "all"):
+        return field.mask
+    sensitive = field.sensitivity not in (None, Sensitivity.NONE)
+    return least.mask or ("all" if sensitive else None)
+
+
+def _theme_overdue(session: Session, theme: ThemeDefinition) -> dict[str, datetime]:
+    """Since when its sources are late, under the names that an answer gives them."""
+    late = {}
+    for relation in theme.reads:
+        kind, _, name = relation.partition(":")
+        found = _pool(session, name, None) if kind == "pool" else _base(session, name)
+        if found is not None and found.overdue:
+            late[name if kind == "pool" else relation] = min(found.overdue.values())
+    return late | ({f"theme:{theme.id}": min(late.values())} if late else {})
+
+
+_OTHERS = {"base": _base, "theme": _theme}
 
 
 def _mask(item: Item | BaseField) -> str | None:

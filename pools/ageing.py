@@ -2,11 +2,11 @@
 
 Invariant: a version is marked first (`aged_at`) and refused by name from then on; its lake snapshot goes a day later at the
 earliest, and files a day after that, so that whoever reads meanwhile finishes. Never marked are the newest version of a pool
-and the one before it (a withdrawal needs it), the newest build of a base and what it was made of, and, for its own time, what
-a delivery record names. Killed at any step, the next run goes on.
+and the one before it (a withdrawal needs it), the newest build of a theme, that of a base and what it was made of, and, for
+its own time, what a delivery record names. Killed at any step, the next run goes on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from exchange import events
 from exchange.house import House
 from exchange.intake import pushes, uploads
-from exchange.registry.models import BaseBuild, PoolCommit, VersionNamed
+from exchange.registry.models import BaseBuild, PoolCommit, ThemeBuild, VersionNamed
 from pools import index, lake, merge, pool, said
 from pools.pool import PoolCommitView
 from quality import ageing as judged
@@ -52,7 +52,7 @@ def everything(house: House, now: datetime) -> dict[str, int]:
 
 
 def age(house: House, now: datetime) -> Aged:
-    """Age versions of pools and builds of bases, lake snapshots, lake files and index files.
+    """Age versions of pools and builds of bases and themes, lake snapshots, lake files and index files.
 
     Raises:
         Unavailable: as `everything`.
@@ -121,20 +121,27 @@ def _mark_pool(house: House, resource_id: str, now: datetime, named: set[str], n
 
 
 def _mark_builds(house: House, now: datetime) -> int:
-    """The same for builds of bases."""
+    """The same for builds of bases and themes."""
     until = now - timedelta(days=house.settings.keep_versions)
     marked = 0
     with house.registry.session() as session:
         named = _named(session, house, now)
-        following: BaseBuild | None = None
-        for built in session.scalars(select(BaseBuild).order_by(BaseBuild.base_id, BaseBuild.number.desc())):
-            newest = following is None or following.base_id != built.base_id
-            stood_until = None if newest or following is None else following.built_at
+        following: dict[str, datetime] = {}  # when the next build of the same target was made
+        for target, built in _newest_first(session):
+            stood_until = following.get(target)
             if stood_until is not None and stood_until < until and built.aged_at is None and built.id not in named:
                 built.aged_at = now
                 marked += 1
-            following = built
+            following[target] = built.built_at
     return marked
+
+
+def _newest_first(session: Session) -> Iterator[tuple[str, BaseBuild | ThemeBuild]]:
+    """Every build with its target; those of one target newest first."""
+    for base in session.scalars(select(BaseBuild).order_by(BaseBuild.number.desc())):
+        yield f"base:{base.base_id}", base
+    for theme in session.scalars(select(ThemeBuild).order_by(ThemeBuild.number.desc())):
+        yield f"theme:{theme.theme_id}", theme
 
 
 def _newest_builds(session: Session) -> Iterable[BaseBuild]:
@@ -146,7 +153,7 @@ def _expire(house: House, now: datetime) -> int:
     """Expire the snapshots that no version needs which may still be read."""
     with house.registry.session() as session:
         keep: set[int] = set()
-        for kind in (PoolCommit, BaseBuild):
+        for kind in (PoolCommit, BaseBuild, ThemeBuild):
             still = (kind.aged_at.is_(None)) | (kind.aged_at > now - GRACE)
             keep.update(session.scalars(select(kind.snapshot).where(still)))
     return lake.expire(house, keep=keep, before=now - timedelta(days=house.settings.keep_versions))

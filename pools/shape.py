@@ -10,12 +10,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, keys
+from exchange.catalogue import themes
+from exchange.catalogue.lookup import theme_defined
 from exchange.catalogue.model import Resource
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import NotFound
 from exchange.house import House
-from exchange.registry.models import BaseBuild, Department, PoolCommit, Push
-from pools import lake, merge, pool, survivorship
+from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ThemeBuild
+from pools import lake, merge, pool, survivorship, theme
 
 Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
 
@@ -65,8 +67,8 @@ def earlier(house: House, session: Session, target: str, version: str) -> Shape:
     shape = _make(house, session, target, version)
     if shape is None:
         raise NotFound(
-            f"{target} 没有这个版本；版本是池的推送编号（P…）或基础库的构建编号（B…）",
-            f"{target} has no such version; a version is the push (P…) of a pool, or the build (B…) of a base",
+            f"{target} 没有这个版本；版本是池的推送编号（P…）或基础库、主题库的构建编号（B…）",
+            f"{target} has no such version; a version is the push (P…) of a pool, or the build (B…) of a base or theme",
             reason="no-such-version",
             target=target,
         )
@@ -75,11 +77,11 @@ def earlier(house: House, session: Session, target: str, version: str) -> Shape:
 
 def _make(house: House, session: Session, target: str, version: str | None) -> Shape | None:
     kind, _, name = target.partition(":")
-    makers = {"pool": _pool_shape, "base": _base_shape}
+    makers = {"pool": _pool_shape, "base": _base_shape, "theme": _theme_shape}
     if kind not in makers:
         raise NotFound(
-            f"没有 {target} 这样的对象，应写作 pool:<资源> 或 base:<基础库>",
-            f"there is no target {target}; write pool:<resource> or base:<base>",
+            f"没有 {target} 这样的对象，应写作 pool:<资源>、base:<基础库> 或 theme:<主题库>",
+            f"there is no target {target}; write pool:<resource>, base:<base> or theme:<theme>",
             target=target,
         )
     return makers[kind](house, session, name, version)
@@ -157,6 +159,28 @@ def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | 
         ]
         for name, sources in origins.items()
     }
+
+
+def _theme_shape(house: House, session: Session, name: str, version: str | None) -> Shape | None:
+    built = theme.last_build(session, name) if version is None else session.get(ThemeBuild, version)
+    if built is None or built.theme_id != name:
+        return None
+    if built.aged_at is not None:
+        raise theme.aged_out(house, session, built)
+    definition = theme_defined(session, name, built.theme_version)
+    columns = themes.columns(definition)
+    return Shape(
+        target=f"theme:{name}",
+        version=built.id,
+        relation=lake.version(theme.table(name), built.snapshot),
+        rows=built.rows,
+        key=quoted(definition.key),
+        columns=columns,
+        pointers=dict.fromkeys(columns, "0"),
+        closed="false",
+        build=str(built.number),
+        refs={str(built.number): {field: [said] for field, said in theme.sources(session, definition, built).items()}},
+    )
 
 
 def _newest_rows(relation: str, resource: Resource) -> str:

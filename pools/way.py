@@ -1,16 +1,20 @@
-"""The way of a push and of a base, without a scheduler: the same functions the clock calls, in the same order."""
+"""The way of a push, of a base and of a theme, without a scheduler: the same functions the clock calls, in the same order."""
+
+from contextlib import suppress
 
 from exchange import catalogue
 from exchange.callers import Caller
+from exchange.errors import AccessRefused, WrongState
 from exchange.house import House
 from exchange.intake import pushes
 from exchange.progress import Progress, silent
 from exchange.ranges import Ranges
-from pools import index, merge, pool
+from pools import index, merge, pool, theme
 from pools import release as releasing
 from pools import withdraw as withdrawing
 from pools.merge import BuildView
 from pools.release import Released
+from pools.theme import ThemeBuildView
 from quality import gate
 from quality.verdict import VerdictView
 
@@ -59,9 +63,16 @@ def release(
 
 def _serve_again(house: House, resource_id: str, progress: Progress) -> None:
     index.swap(house, f"pool:{resource_id}", progress)
-    for base in catalogue.current(house).bases:
+    changed = {f"pool:{resource_id}"}
+    known = catalogue.current(house)
+    for base in known.bases:
         if any(source.resource == resource_id for source in base.key_sources):
             rebuild(house, base.id, progress)
+            changed.add(f"base:{base.id}")
+    for one in known.themes:
+        if not changed.isdisjoint(one.reads):
+            with suppress(AccessRefused, WrongState):  # recorded; a theme that is stopped answers nobody
+                refresh(house, one.id, progress)
 
 
 def rebuild(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
@@ -75,4 +86,16 @@ def rebuild(house: House, base_id: str, progress: Progress = silent) -> BuildVie
     built = merge.build(house, base_id, progress)
     if built is not None or merge.was_built(house, base_id):
         index.swap(house, f"base:{base_id}", progress)
+    return built
+
+
+def refresh(house: House, theme_id: str, progress: Progress = silent, by: str | None = None) -> ThemeBuildView | None:
+    """Build a theme from the newest versions of what it reads and serve it; None as `rebuild`.
+
+    Raises:
+        NotFound, WrongState, AccessRefused, Unavailable: as `pools.theme.build`.
+    """
+    built = theme.build(house, theme_id, progress, by)
+    if built is not None or theme.was_built(house, theme_id):
+        index.swap(house, f"theme:{theme_id}", progress)
     return built

@@ -189,15 +189,31 @@ def legal_entity(**more: Any) -> Entry:
     }
 
 
+def theme(select: str, fields: list[Entry], **more: Any) -> Entry:
+    """A theme of the civil affairs department, by resident number."""
+    return {
+        "id": "couples",
+        "title": "婚姻主题库",
+        "department": CIVIL,
+        "purpose": "婚姻状况分析",
+        "key": "id_number",
+        "key_identifier": "resident_number",
+        "select": select,
+        "fields": deepcopy(fields),
+        **more,
+    }
+
+
 def write_catalogue(
     folder: Path,
     departments: list[Entry] | None = None,
     resources: list[Entry] | None = None,
     bases: list[Entry] | None = None,
     codes: list[Entry] | None = None,
+    themes: list[Entry] | None = None,
 ) -> Path:
     """Write a catalogue folder, over whatever is there; what is not given is that of the small city."""
-    for name in ("resources", "bases", "codes"):
+    for name in ("resources", "bases", "themes", "codes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for old in (folder / name).glob("*.yaml"):
             old.unlink()
@@ -206,6 +222,8 @@ def write_catalogue(
         _write(folder / "resources" / f"{entry['id']}.yaml", entry)
     for entry in [population(), legal_entity()] if bases is None else bases:
         _write(folder / "bases" / f"{entry['id']}.yaml", entry)
+    for entry in themes or []:
+        _write(folder / "themes" / f"{entry['id']}.yaml", entry)
     for entry in codes or []:
         _write(folder / "codes" / f"{entry['id']}.yaml", entry)
     return folder

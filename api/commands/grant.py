@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="授权 / grants")
 @app.command()
 def give(
     department: Annotated[str, typer.Argument(help="需求部门代码 / consumer department")],
-    target: Annotated[str, typer.Argument(help="base:population 或 pool:资源 / what")],
+    target: Annotated[str, typer.Argument(help="base:population、theme:主题库 或 pool:资源 / what")],
     field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],
     purpose: Annotated[str, typer.Option(help="用途 / purpose")],
     basis: Annotated[str, typer.Option(help="依据 / legal basis")],
@@ -23,7 +23,10 @@ def give(
     since: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="有效期自，默认今天 / valid from")
     ] = None,
-    mode: Annotated[list[str] | None, typer.Option(help="方式，默认 query / mode")] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="方式，默认 query；theme 供主题库读取 / mode; theme: to be read by a theme database"),
+    ] = None,
     unmasked: Annotated[list[str] | None, typer.Option(help="不脱敏的字段 / a field given unmasked")] = None,
     as_json: Json = False,
 ) -> None:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def query(
-    target: Annotated[str, typer.Argument(help="base:population 或 pool:资源 / what")],
+    target: Annotated[str, typer.Argument(help="base:population、theme:主题库 或 pool:资源 / what")],
     key: Annotated[list[str], typer.Argument(help="主键 / one or more keys")],
     department: Annotated[str, typer.Option(help="以哪个部门的授权 / by whose grant")],
     field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],

@@ -25,7 +25,7 @@ class Query(BaseModel):
     purpose: str = Field(description="用途，与授权一致 / the purpose of the grant")
     person: str = Field(description="经办人 / the person in charge at the caller's side")
     as_of: str | None = Field(
-        None, description="历史版本：推送或构建编号 / an earlier version: a push of the pool, a build of the base"
+        None, description="历史版本：推送或构建编号 / an earlier version: a push of the pool, a build of the base or theme"
     )
 
 
@@ -34,7 +34,7 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 @router.post("/v1/query/{kind}/{name}", openapi_extra=_BODY)
 async def query(
-    kind: Literal["base", "pool"],
+    kind: Literal["base", "theme", "pool"],
     name: Annotated[str, Path(max_length=63)],
     request: Request,
     house: ThisHouse,

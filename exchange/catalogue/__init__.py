@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from exchange.catalogue.draft import Draft
     from exchange.catalogue.folder import read_folder
     from exchange.catalogue.loading import LoadReport, load
-    from exchange.catalogue.lookup import base, base_at, current, department, resource, resource_at
-    from exchange.catalogue.model import BaseDefinition, Catalogue, Department, Item, Resource
+    from exchange.catalogue.lookup import base, base_at, current, department, resource, resource_at, theme
+    from exchange.catalogue.model import BaseDefinition, Catalogue, Department, Item, Resource, ThemeDefinition
 
 _HOMES = {
     "draft": ("Draft",),
     "folder": ("read_folder",),
     "loading": ("LoadReport", "load"),
-    "lookup": ("base", "base_at", "current", "department", "resource", "resource_at"),
-    "model": ("BaseDefinition", "Catalogue", "Department", "Item", "Resource"),
+    "lookup": ("base", "base_at", "current", "department", "resource", "resource_at", "theme"),
+    "model": ("BaseDefinition", "Catalogue", "Department", "Item", "Resource", "ThemeDefinition"),
 }
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Item",
     "LoadReport",
     "Resource",
+    "ThemeDefinition",
     "base",
     "base_at",
     "current",
@@ -38,6 +39,7 @@ __all__ = [
     "read_folder",
     "resource",
     "resource_at",
+    "theme",
 ]
 
 

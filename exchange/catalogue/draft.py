@@ -17,6 +17,7 @@ from exchange.catalogue.model import (
     Frozen,
     ResourceEntry,
     Sensitivity,
+    ShareType,
     Slug,
     Text,
 )
@@ -52,6 +53,32 @@ class BaseDraft(Frozen):
     fields: Annotated[tuple[FieldDraft, ...], Field(min_length=1)]
 
 
+class ThemeFieldDraft(Frozen):
+    """A field of a theme as written: a column of its SELECT, by name."""
+
+    name: Slug
+    title: Text
+    type: DataType
+    length: Annotated[int | None, Field(ge=1)] = None
+    scale: Annotated[int | None, Field(ge=0)] = None
+    share_type: ShareType | None = None
+    sensitivity: Sensitivity | None = None
+    mask: str | None = None
+
+
+class ThemeDraft(Frozen):
+    """A theme as written."""
+
+    id: Slug
+    title: Text
+    department: str
+    purpose: Text
+    key: Slug
+    key_identifier: Annotated[str, Field(pattern="^(resident_number|uscc)$")]
+    select: Text
+    fields: Annotated[tuple[ThemeFieldDraft, ...], Field(min_length=1)]
+
+
 class TableDraft(Frozen):
     """A code table of the catalogue's own."""
 
@@ -84,6 +111,7 @@ class Reading:
     departments: list[Written[Department]] = field(default_factory=list)
     resources: list[Written[ResourceDraft]] = field(default_factory=list)
     bases: list[Written[BaseDraft]] = field(default_factory=list)
+    themes: list[Written[ThemeDraft]] = field(default_factory=list)
     tables: list[Written[TableDraft]] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     broken: set[str] = field(default_factory=set)  # ids whose entry has the wrong shape: not reported as missing too

@@ -5,6 +5,7 @@ Invariant: a `Draft` has passed every rule that needs no database and no engine;
     departments.yaml     a list of departments
     resources/*.yaml     one resource a file
     bases/*.yaml         one base database a file
+    themes/*.yaml        one theme database a file
     codes/*.yaml         one code table a file, beyond those of codes.py
 """
 
@@ -13,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from exchange.catalogue import rules, words
-from exchange.catalogue.draft import BaseDraft, Draft, Reading, ResourceDraft, Shape, TableDraft, Written
+from exchange.catalogue.draft import BaseDraft, Draft, Reading, ResourceDraft, Shape, TableDraft, ThemeDraft, Written
 from exchange.catalogue.findings import Findings, Place
 from exchange.catalogue.form import shaped
 from exchange.catalogue.model import Department
 from exchange.catalogue.yamlfile import read_yaml
 from exchange.errors import CatalogueError
 
-FOLDERS = ("resources", "bases", "codes")
+FOLDERS = ("resources", "bases", "themes", "codes")
 _SUFFIXES = (".yaml", ".yml")
 
 
 def read_folder(folder: Path) -> Draft:
     """Read and check a catalogue folder, without a database.
 
-    Department rules (`rules:`) are checked by `load`, which has an engine.
+    Department rules (`rules:`) and the SQL of themes are checked by `load`, which has an engine.
 
     Raises:
         CatalogueError: with every finding: file, line, entry, item, rule, in both languages.
@@ -49,6 +50,7 @@ def read(folder: Path) -> Reading:
     _read_departments(folder, reading)
     reading.resources += _read_files(folder, "resources", ResourceDraft, words.resource, reading)
     reading.bases += _read_files(folder, "bases", BaseDraft, words.base, reading)
+    reading.themes += _read_files(folder, "themes", ThemeDraft, words.theme, reading)
     reading.tables += _read_files(folder, "codes", TableDraft, lambda value: value, reading)
     _strays(folder, reading.findings)
     rules.check(reading)
@@ -126,8 +128,8 @@ def _strays(folder: Path, findings: Findings) -> None:
             findings.add(
                 Place(name),
                 "file-place",
-                "文件不会被读取：只读 departments.yaml、resources/、bases/、codes/（小写扩展名 .yaml）",
-                "this file would not be read: only departments.yaml, resources/, bases/ and codes/ are (suffix .yaml)",
+                "文件不会被读取：只读 departments.yaml、resources/、bases/、themes/、codes/（小写扩展名 .yaml）",
+                "this file would not be read: only departments.yaml, resources/, bases/, themes/ and codes/ are (suffix .yaml)",
             )
 
 

@@ -8,7 +8,7 @@ A kill before the commit leaves the old catalogue; after it, the next load write
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from exchange import events
-from exchange.catalogue import effects, lookup, predicates, snapshot
+from exchange.catalogue import effects, lookup, predicates, snapshot, themes
 from exchange.catalogue import folder as folders
 from exchange.catalogue.draft import Draft, Reading, ResourceDraft
-from exchange.catalogue.model import BaseEntry, Department, Resource, RuleSpec
+from exchange.catalogue.model import BaseEntry, Department, Resource, RuleSpec, ThemeEntry
 from exchange.errors import CatalogueError
 from exchange.house import House
 from exchange.registry import models
@@ -32,8 +32,8 @@ _LOCK = 0x45584C44  # one load at a time, in every process
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a load did, by resource id; `bases` says loaded, changed, unchanged or retired for each base. `effects`: what will
-    become of pools that are there already, in both languages."""
+    """What a load did, by resource id; `bases` and `themes` say loaded, changed, unchanged or retired for each. `effects`:
+    what will become of pools that are there already, in both languages."""
 
     loaded: tuple[str, ...]  # new, or back after having been retired
     changed: tuple[str, ...]
@@ -41,6 +41,7 @@ class LoadReport:
     retired: tuple[str, ...]
     departments: int
     bases: dict[str, str]
+    themes: dict[str, str] = field(default_factory=dict)
     effects: tuple[dict[str, str], ...] = ()  # resource, effect, zh, en
 
     def as_dict(self) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def load(house: House, folder: Path, by: str | None = None) -> LoadReport:
     """
     reading = folders.read(folder)
     predicates.check(house, reading)
+    drawn = themes.check(house, reading)
     with house.registry.session() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         check_identities(session, reading)
@@ -66,7 +68,7 @@ def load(house: House, folder: Path, by: str | None = None) -> LoadReport:
         _departments_in_use(session, reading)
         if reading.findings:
             raise CatalogueError(list(reading.findings))
-        report = _store(session, folders.draft_of(reading), datetime.now(UTC), by)
+        report = _store(session, folders.draft_of(reading), drawn, datetime.now(UTC), by)
         events.record(session, events.Tag.CATALOGUE_LOADED, **_counts(report), by=by)
     write_snapshot(house)
     return report
@@ -95,6 +97,7 @@ def _counts(report: LoadReport) -> dict[str, Any]:
         "retired": list(report.retired),
         "unchanged": len(report.unchanged),
         "bases": report.bases,
+        "themes": report.themes,
     }
 
 
@@ -151,7 +154,7 @@ def _departments_in_use(session: Session, reading: Reading) -> None:
                 )
 
 
-def _store(session: Session, draft: Draft, now: datetime, by: str | None) -> LoadReport:
+def _store(session: Session, draft: Draft, drawn: tuple[ThemeEntry, ...], now: datetime, by: str | None) -> LoadReport:
     for department in draft.departments:
         _store_department(session, department)
     done = {entry.id: _store_resource(session, entry, draft.codes, by) for entry in draft.resources}
@@ -168,6 +171,7 @@ def _store(session: Session, draft: Draft, now: datetime, by: str | None) -> Loa
         retired,
         len(draft.departments),
         dict(sorted(bases.items())),
+        themes.store(session, drawn, by),
         tuple(effect for entry in draft.resources for effect in effects.of(session, entry.id, draft.bases)),
     )
 

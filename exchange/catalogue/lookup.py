@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from exchange.catalogue import codes
-from exchange.catalogue.model import BaseDefinition, Catalogue, Department, Resource
+from exchange.catalogue.model import BaseDefinition, Catalogue, Department, Resource, ThemeDefinition
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry import models
@@ -42,6 +42,9 @@ def read_current(session: Session) -> Catalogue:
             BaseDefinition.model_validate(row.definition) for row in newest_bases(session) if row.digest != RETIRED
         ),
         codes=_tables(resources),
+        themes=tuple(
+            ThemeDefinition.model_validate(row.definition) for row in newest_themes(session) if row.digest != RETIRED
+        ),
     )
 
 
@@ -152,6 +155,56 @@ def newest_bases(session: Session) -> list[models.BaseVersion]:
     newest = models.BaseVersion
     return list(
         session.scalars(select(newest).ext(distinct_on(newest.base_id)).order_by(newest.base_id, newest.version.desc()))
+    )
+
+
+def theme(house: House, theme_id: str) -> ThemeDefinition:
+    """A theme's newest version, approved or not.
+
+    Raises:
+        NotFound: never loaded, or taken out of the catalogue; names near ids.
+    """
+    with house.registry.session() as session:
+        return read_theme(session, theme_id)
+
+
+def read_theme(session: Session, theme_id: str) -> ThemeDefinition:
+    """The same inside a transaction."""
+    rows = {row.theme_id: row for row in newest_themes(session) if row.digest != RETIRED}
+    if theme_id not in rows:
+        raise _unknown("主题库", "theme", theme_id, rows)
+    return ThemeDefinition.model_validate(rows[theme_id].definition)
+
+
+def theme_in_force(session: Session, theme_id: str) -> ThemeDefinition | None:
+    """A theme's newest approved version; None: there is none, or the catalogue no longer has the theme. What was approved
+    before a theme left the catalogue is not in force when it comes back."""
+    versions = select(models.ThemeVersion).where(models.ThemeVersion.theme_id == theme_id)
+    acts = last_acts(session, theme_id)
+    for row in session.scalars(versions.order_by(models.ThemeVersion.version.desc())):
+        if row.digest == RETIRED:
+            return None
+        if row.version in acts and acts[row.version].action == "approve":
+            return ThemeDefinition.model_validate(row.definition)
+    return None
+
+
+def theme_defined(session: Session, theme_id: str, version: int) -> ThemeDefinition:
+    """A theme exactly as a version that is known to be there said it."""
+    return ThemeDefinition.model_validate(session.get_one(models.ThemeVersion, (theme_id, version)).definition)
+
+
+def last_acts(session: Session, theme_id: str) -> dict[int, models.ThemeAct]:
+    """What was done last with each version of a theme; a version that nothing was done with is left out."""
+    acts = select(models.ThemeAct).where(models.ThemeAct.theme_id == theme_id).order_by(models.ThemeAct.id)
+    return {act.version: act for act in session.scalars(acts)}
+
+
+def newest_themes(session: Session) -> list[models.ThemeVersion]:
+    """As `newest_bases`."""
+    newest = models.ThemeVersion
+    return list(
+        session.scalars(select(newest).ext(distinct_on(newest.theme_id)).order_by(newest.theme_id, newest.version.desc()))
     )
 
 

@@ -1,4 +1,4 @@
-"""The nouns of the catalogue: Department, Resource, Item, RuleSpec, BaseDefinition. Frozen, as loaded.
+"""The nouns of the catalogue: Department, Resource, Item, RuleSpec, BaseDefinition, ThemeDefinition. Frozen, as loaded.
 
 Invariant: a value of these types has passed every rule of `rules.py`; code that holds one need not check it again.
 Core metadata: 政务信息资源目录编制指南（试行）, 发改高技〔2017〕1272号 (13 items); extensions: data level, sensitivity.
@@ -206,6 +206,47 @@ class BaseDefinition(BaseEntry):
     version: int
 
 
+class ThemeField(Frozen):
+    """A field of a theme: `made_of` names the columns ("base:population.name") that its value comes from, `as_is` says that
+    it is one of them unchanged. What is not said (None) is that of what it is made of; it can't be less strict."""
+
+    name: Slug
+    title: Text
+    type: DataType
+    length: int | None = None
+    scale: int | None = None
+    share_type: ShareType | None = None
+    sensitivity: Sensitivity | None = None
+    mask: str | None = None
+    made_of: tuple[str, ...] = ()
+    as_is: bool = False
+
+
+class ThemeEntry(Frozen):
+    """主题库: a SELECT of one department over bases and pools it has grants for. Computed at load: `reads` (the columns it
+    touches, by relation), `deciding` (those that decide which rows there are) and `plain` (those it does more with than
+    hand on, so that a masked value would not do)."""
+
+    id: Slug
+    title: Text
+    department: str
+    purpose: Text  # that of the grants it reads by
+    key: Slug
+    key_identifier: Literal["resident_number", "uscc"]
+    select: Text
+    fields: tuple[ThemeField, ...]  # without the key
+    key_made_of: tuple[str, ...]
+    reads: dict[str, tuple[str, ...]]
+    deciding: tuple[str, ...]
+    plain: tuple[str, ...]
+
+
+class ThemeDefinition(ThemeEntry):
+    """主题库, one version."""
+
+    version: int
+
+
 class Catalogue(Frozen):
     """Everything the clock and the gate need, as one value: what `catalogue.json` holds."""
 
@@ -213,6 +254,7 @@ class Catalogue(Frozen):
     resources: tuple[Resource, ...]
     bases: tuple[BaseDefinition, ...]
     codes: dict[str, dict[str, str]]  # code table id -> {code: meaning}
+    themes: tuple[ThemeDefinition, ...] = ()
 
     def resource(self, resource_id: str) -> Resource:
         """The resource of that id (KeyError when there is none)."""

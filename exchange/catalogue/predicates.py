@@ -67,8 +67,8 @@ _AWKWARD: Final = {
 }
 
 
-class _Unfit(Exception):
-    """What is wrong with a predicate: rule, zh, en."""
+class Unfit(Exception):
+    """What is wrong with a piece of SQL: rule, zh, en."""
 
 
 def check(house: House, reading: Reading) -> None:
@@ -92,11 +92,11 @@ def _check_resource(connection: DuckDBPyConnection, written: Written[ResourceDra
         place = written.place("rules", number, "predicate", item=rule.id)
         try:
             _check_rule(connection, rule, items)
-        except _Unfit as unfit:
+        except Unfit as unfit:
             _add(findings, place, unfit)
 
 
-def _add(findings: Findings, place: Place, unfit: _Unfit) -> None:
+def _add(findings: Findings, place: Place, unfit: Unfit) -> None:
     rule, zh, en = unfit.args
     findings.add(place, rule, zh, en)
 
@@ -104,13 +104,13 @@ def _add(findings: Findings, place: Place, unfit: _Unfit) -> None:
 def _check_rule(connection: DuckDBPyConnection, rule: RuleSpec, items: dict[str, Item]) -> None:
     tree = _parse(connection, rule.predicate)
     used: set[str] = set()
-    for node in _nodes(tree):
+    for node in nodes(tree):
         _check_node(node, items, used)
     if not used:
-        raise _Unfit("rule-items", "表达式没有用到任何信息项", "the predicate uses no item at all")
+        raise Unfit("rule-items", "表达式没有用到任何信息项", "the predicate uses no item at all")
     silent = sorted(used - set(rule.items))
     if silent:
-        raise _Unfit(
+        raise Unfit(
             "rule-items",
             f"表达式用到 {'、'.join(silent)}，但 items 未列出，请补上",
             f"the predicate uses {', '.join(silent)}, which items does not list; add it",
@@ -121,14 +121,14 @@ def _check_rule(connection: DuckDBPyConnection, rule: RuleSpec, items: dict[str,
 def _parse(connection: DuckDBPyConnection, predicate: str) -> dict[str, Any]:
     """The expression's tree; it must be one expression, whole in itself."""
     if "--" in predicate or "/*" in predicate:
-        raise _Unfit("predicate-form", "表达式不能含注释（-- 或 /*）", "a predicate holds no comment (-- or /*)")
+        raise Unfit("predicate-form", "表达式不能含注释（-- 或 /*）", "a predicate holds no comment (-- or /*)")
     row = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT {predicate}\n FROM awkward"]).fetchone()
     answer: Any = json.loads(row[0]) if row else {"error": True, "error_message": "nothing parsed"}
     if answer.get("error"):
-        raise _Unfit(
+        raise Unfit(
             "predicate-parse",
-            f"表达式不是有效的 SQL 条件：{_first_line(answer['error_message'])}",
-            f"not a valid SQL condition: {_first_line(answer['error_message'])}",
+            f"表达式不是有效的 SQL 条件：{first_line(answer['error_message'])}",
+            f"not a valid SQL condition: {first_line(answer['error_message'])}",
         )
     nodes = [statement["node"] for statement in answer["statements"]]
     one = nodes[0] if len(nodes) == 1 else {}
@@ -137,7 +137,7 @@ def _parse(connection: DuckDBPyConnection, predicate: str) -> dict[str, Any]:
     clauses = ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
     plain = source.get("type") == "BASE_TABLE" and source.get("table_name") == "awkward" and not source.get("alias")
     if len(chosen) != 1 or chosen[0]["alias"] or not plain or any(one.get(clause) for clause in clauses):
-        raise _Unfit(
+        raise Unfit(
             "predicate-form",
             "应是一个条件，如 length(name) >= 2；不是语句、多个条件或别名",
             "must be one condition, such as length(name) >= 2: no statement, list or alias",
@@ -146,27 +146,40 @@ def _parse(connection: DuckDBPyConnection, predicate: str) -> dict[str, Any]:
     return tree
 
 
-def _nodes(node: object) -> Iterator[dict[str, Any]]:
+def nodes(node: object) -> Iterator[dict[str, Any]]:
+    """Every expression in a tree."""
     if isinstance(node, dict):
         if "class" in node:
             yield node
         for value in node.values():
-            yield from _nodes(value)
+            yield from nodes(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _nodes(value)
+            yield from nodes(value)
 
 
 def _check_node(node: dict[str, Any], items: dict[str, Item], used: set[str]) -> None:
     kind = node["class"]
     if kind not in _CLASSES:
-        raise _Unfit(
+        raise Unfit(
             "predicate-form",
             f"条件里不能有 {kind.lower()}（子查询、窗口、聚合、参数和 * 都不行），只看本行的信息项",
             f"a condition may hold no {kind.lower()} (nor subqueries, windows, parameters, *): it looks at one row's items",
         )
-    if kind == "FUNCTION" and node["function_name"].lower() not in FUNCTIONS:
-        raise _Unfit(
+    check_call(node, FUNCTIONS)
+    if kind == "COLUMN_REF":
+        _check_column(node["column_names"], items, used)
+
+
+def check_call(node: dict[str, Any], functions: frozenset[str]) -> None:
+    """That a node calls nothing but these functions, and nothing in a way that fails on some values.
+
+    Raises:
+        Unfit: it does.
+    """
+    kind = node["class"]
+    if kind == "FUNCTION" and node["function_name"].lower() not in functions:
+        raise Unfit(
             "predicate-function",
             f"函数 {node['function_name']} 不可用，可用的见 docs/catalogue.md",
             f"function {node['function_name']} is not available; docs/catalogue.md lists those that are",
@@ -176,23 +189,21 @@ def _check_node(node: dict[str, Any], items: dict[str, Item], used: set[str]) ->
         and node["function_name"].lower() in _PATTERNED
         and any(any(_columns(part)) for part in node["children"][1:])
     ):
-        raise _Unfit(
+        raise Unfit(
             "predicate-pattern",
             f"{node['function_name']} 的模式和格式必须写成常量：取自数据的模式遇到某些值会出错",
             f"the pattern or format of {node['function_name']} must be a constant: one taken from data fails on some values",
         )
     if kind == "CAST" and not node["try_cast"] and node["cast_type"]["id"] != "VARCHAR" and any(_columns(node)):
-        raise _Unfit(
+        raise Unfit(
             "predicate-cast",
             "类型转换请用 TRY_CAST：CAST 和 :: 遇到不合格的值会出错",
             "write TRY_CAST: CAST and :: fail on a value that does not convert",
         )
-    if kind == "COLUMN_REF":
-        _check_column(node["column_names"], items, used)
 
 
 def _columns(node: dict[str, Any]) -> Iterator[str]:
-    return (name for part in _nodes(node) if part["class"] == "COLUMN_REF" for name in part["column_names"])
+    return (name for part in nodes(node) if part["class"] == "COLUMN_REF" for name in part["column_names"])
 
 
 def _check_column(names: Sequence[str], items: dict[str, Item], used: set[str]) -> None:
@@ -200,7 +211,7 @@ def _check_column(names: Sequence[str], items: dict[str, Item], used: set[str]) 
     if name.lower() in items:
         used.add(name.lower())
     elif name.lower() not in _CLOCK:
-        raise _Unfit("rule-items", f"{shown(name)} 不是本资源的信息项", f"{shown(name)} is not an item of this resource")
+        raise Unfit("rule-items", f"{shown(name)} 不是本资源的信息项", f"{shown(name)} is not an item of this resource")
 
 
 def _try(connection: DuckDBPyConnection, predicate: str, used: list[Item]) -> None:
@@ -208,12 +219,12 @@ def _try(connection: DuckDBPyConnection, predicate: str, used: list[Item]) -> No
     try:
         described = connection.execute(f"DESCRIBE SELECT ({predicate}) FROM awkward").fetchone()
     except EngineError as error:
-        raise _Unfit(
-            "predicate-parse", f"表达式无法求值：{_first_line(error)}", f"cannot be evaluated: {_first_line(error)}"
+        raise Unfit(
+            "predicate-parse", f"表达式无法求值：{first_line(error)}", f"cannot be evaluated: {first_line(error)}"
         ) from None
     if described is None or described[1] != "BOOLEAN":
         found = described[1] if described else "?"
-        raise _Unfit(
+        raise Unfit(
             "predicate-boolean",
             f"表达式的结果是 {found}，应是真或假",
             f"the predicate gives {found}; it must give true or false",
@@ -225,10 +236,10 @@ def _try(connection: DuckDBPyConnection, predicate: str, used: list[Item]) -> No
         connection.execute(f"INSERT INTO awkward ({names}) VALUES {rows}")
         connection.execute(f"SELECT count(*) FILTER (WHERE NOT ({predicate})) FROM awkward").fetchall()
     except EngineError as error:
-        raise _Unfit(
+        raise Unfit(
             "predicate-fails",
-            f"遇到某些值会出错而不是判断：{_first_line(error)}；请用 TRY_CAST、nullif 等避免",
-            f"fails on some values instead of judging them: {_first_line(error)}; avoid it with TRY_CAST, nullif or the like",
+            f"遇到某些值会出错而不是判断：{first_line(error)}；请用 TRY_CAST、nullif 等避免",
+            f"fails on some values instead of judging them: {first_line(error)}; avoid it with TRY_CAST, nullif or the like",
         ) from None
 
 
@@ -241,5 +252,6 @@ def _awkward_rows(used: list[Item]) -> Iterator[list[str]]:
             yield [column[(n + turn * place) % len(column)] for place, column in enumerate(values)]
 
 
-def _first_line(error: object) -> str:
+def first_line(error: object) -> str:
+    """What the engine said, without the statement it repeats below."""
     return str(error).splitlines()[0]

@@ -11,7 +11,7 @@ NAME = "catalogue.json"  # in the data folder
 
 
 def read_snapshot(path: Path) -> dict[str, Any]:
-    """The catalogue as last loaded: `departments`, `resources`, `bases`, `codes` (see model.Catalogue).
+    """The catalogue as last loaded: `departments`, `resources`, `bases`, `themes`, `codes` (see model.Catalogue).
 
     A missing file is an empty catalogue: nothing has been loaded yet.
 
@@ -19,7 +19,7 @@ def read_snapshot(path: Path) -> dict[str, Any]:
         ValueError: the file is not a catalogue; says to run `exchange catalogue load` again.
     """
     if not path.exists():
-        return {"departments": [], "resources": [], "bases": [], "codes": {}}
+        return {"departments": [], "resources": [], "bases": [], "themes": [], "codes": {}}
     try:
         value = json.loads(path.read_bytes())
     except ValueError:

@@ -64,6 +64,13 @@ def base(value: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
+def theme(value: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `themes/` with words replaced by codes."""
+    entry = _given(value)
+    _each(entry, "fields", item)
+    return entry
+
+
 def department(value: dict[str, Any]) -> dict[str, Any]:
     """An entry of `departments.yaml`."""
     return _given(value)

@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from exchange import access_log, grants, keys, targets
+from exchange import access_log, grants, keys, targets, themes
 from exchange.access_log import AccessEntry, Decision
 from exchange.callers import Caller
 from exchange.delivery.mask import masked
 from exchange.delivery.mode import Found, Mode, Reader, Record, Request, SourceRef
 from exchange.delivery.query import Query
-from exchange.errors import ExchangeError, RequestInvalid, Unavailable
+from exchange.errors import ExchangeError, NotFound, RequestInvalid, Unavailable
 from exchange.grants import GrantView, Need
 from exchange.house import House
-from exchange.standing import standing
+from exchange.standing import Standing, standing
 from exchange.targets import Target
 
 MODES: dict[str, Mode] = {mode.name: mode for mode in (Query(),)}
@@ -101,8 +101,18 @@ async def _answer(house: House, reader: Reader, caller: Caller, request: Request
     asked = replace(request, keys=tuple(dict.fromkeys(keys.stored(target.key_items, key) for key in request.keys)))
     # what is served now is read in microseconds; an earlier version must not keep the others waiting
     found = mode.read(reader, asked) if asked.as_of is None else await asyncio.to_thread(mode.read, reader, asked)
+    if request.target.startswith("theme:"):
+        await _still_held(house, known, request.target, found.version)
     body = json.dumps(_shown(target, grant, request, found), ensure_ascii=False, separators=(",", ":")).encode()
     return Delivery(request.request_id or "", request.target, found.version, body), found
+
+
+async def _still_held(house: House, known: Standing, target: str, version: str) -> None:
+    """That the version of a theme that was read is still covered by what its own department was granted."""
+    resting = await known.read(house, ("held", target, version), lambda session: themes.held(session, target, version))
+    if resting is None:
+        raise NotFound(f"{target} 没有这个版本", f"{target} has no such version", reason="no-such-version", target=target)
+    resting.check(grants.today())
 
 
 def _well_formed(request: Request) -> Mode:

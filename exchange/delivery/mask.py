@@ -11,7 +11,7 @@ from collections.abc import Callable
 from exchange.delivery.mode import Json
 
 _PAIRS = "欧阳太史端木上官司马东方独孤南宫万俟闻人夏侯诸葛尉迟公羊赫连澹台皇甫宗政濮阳公冶太叔申屠公孙慕容仲孙钟离长孙宇文司徒鲜于司空令狐呼延轩辕"
-_COMPOUND = {_PAIRS[at : at + 2] for at in range(0, len(_PAIRS), 2)}  # 复姓
+COMPOUND = {_PAIRS[at : at + 2] for at in range(0, len(_PAIRS), 2)}  # 复姓
 _STREET = re.compile(r"^\D*(?:街道|大道|[路街巷弄道])")
 _TOWN = re.compile(r"^\D*?(?:[县区旗]|(?<=.)市)\D{1,6}?[镇乡]|^\D{1,6}?[镇乡]")  # a village is as good as a door number
 _REGION = re.compile(r"^\D*?(?:[县区旗]|(?<=.)市)")
@@ -38,7 +38,7 @@ def _all(value: str) -> str:
 
 def _name(value: str) -> str:
     """王*, 王*明, 欧阳*, 欧阳*明."""
-    surname = 2 if len(value) > 2 and value[:2] in _COMPOUND else 1
+    surname = 2 if len(value) > 2 and value[:2] in COMPOUND else 1
     if len(value) <= surname:
         return "*" * len(value)
     last = 1 if len(value) > surname + 1 else 0
@@ -56,7 +56,7 @@ def _address(value: str) -> str:
     """To the street or town, or else to the county; village, door number and everything after are hidden."""
     found = _STREET.match(value) or _TOWN.match(value) or _REGION.match(value)
     kept = found.end() if found else 0
-    kept = min(kept, len(value) - 1)
+    kept = max(0, min(kept, len(value) - 1))
     return value[:kept] + "*" * (len(value) - kept)
 
 

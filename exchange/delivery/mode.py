@@ -66,8 +66,8 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for. `target` is "base:<id>" or "pool:<id>"; `as_of` an earlier version of it: the push that left
-    the pool so, or the build of the base."""
+    """What a caller asks for. `target` is "base:<id>", "theme:<id>" or "pool:<id>"; `as_of` an earlier version of it: the push
+    that left the pool so, or the build of the base or theme."""
 
     target: str
     mode: str

@@ -102,6 +102,35 @@ class BaseVersion(Base):
     loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ThemeVersion(Base):
+    """One version of a theme database's definition (主题库)."""
+
+    __tablename__ = "theme_version"
+    theme_id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    definition: Mapped[Json]
+    digest: Mapped[str]
+    loaded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    loaded_by: Mapped[str | None]
+
+
+class ThemeAct(Base):
+    """What was done with a version of a theme: `submit`, `approve` or `reject`; the newest counts. Append-only."""
+
+    __tablename__ = "theme_act"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    theme_id: Mapped[str] = mapped_column(String(63))
+    version: Mapped[int]
+    action: Mapped[str]
+    by: Mapped[str]
+    reason: Mapped[str | None]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        ForeignKeyConstraint(["theme_id", "version"], ["theme_version.theme_id", "theme_version.version"]),
+        Index("theme_act_version", "theme_id", "version"),
+    )
+
+
 class Client(Base):
     """A system of one department. The secret is kept as an argon2 hash."""
 
@@ -257,6 +286,22 @@ class BaseBuild(Base):
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)
+
+
+class ThemeBuild(Base):
+    """One build of a theme database: from which versions, by which grants, which lake snapshot, how many rows."""
+
+    __tablename__ = "theme_build"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    theme_id: Mapped[str] = mapped_column(index=True)
+    theme_version: Mapped[int]
+    number: Mapped[int]
+    inputs: Mapped[Json]  # {relation: {version, snapshot, definition, rows, grant, fields, masked, source}}
+    snapshot: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    built_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    aged_at: Mapped[datetime | None]  # as of a pool's version
+    __table_args__ = (UniqueConstraint("theme_id", "number"),)
 
 
 class VersionNamed(Base):

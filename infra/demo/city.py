@@ -639,6 +639,15 @@ class City:
             conflicts |= self._conflicts(base, field)
         return Expected(rows, rows - opened, conflicts)
 
+    def theme_rows(self, theme_id: str) -> int:
+        """How many rows a theme of the demo's catalogue must come to; said in the city's own tables, not in the theme's."""
+        (insured,), (dead,) = (self.accepted(name) for name in ("hr_insurance", "health_death"))
+        said = {
+            "insured_residents": f"({_good(insured)}) i ANTI JOIN ({_good(dead)}) d USING (id_number) "
+            "WHERE insurance_status = '1'"
+        }
+        return self._one(f"SELECT count(*) FROM {said[theme_id]}")[0]
+
     def people(self) -> dict[str, dict[str, str | bool | None]]:
         """Three residents and what the population base must say of them: newly named, neither, dead. In that order."""
         (home,), (wed,), (dead,) = (self.accepted(name) for name in ("police_household", "civil_marriage", "health_death"))

@@ -22,8 +22,9 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 
-from exchange import access_log, catalogue, clients, grants
-from exchange.catalogue.model import BaseDefinition, Level
+from exchange import access_log, catalogue, clients, grants, themes
+from exchange.callers import Caller
+from exchange.catalogue.model import BaseDefinition, Level, ThemeDefinition
 from exchange.errors import SettingError, Unavailable
 from exchange.house import House, key_for
 from exchange.registry.models import AccessRecord, ServingIndex
@@ -39,6 +40,11 @@ PURPOSE = "办理住房公积金提取"
 ASKED = ("name", "sex_code", "marital_code", "death_flag")
 MASKED = "sex_code"  # granted, but not in the clear
 NOT_GRANTED = "household_address"
+THEME = "insured_residents"  # of the labour department, made of its own pool and the population base
+READ_BY_THEME = {
+    "base:population": ("id_number", "name", "birth_date", "household_region_code", "death_flag"),
+    "pool:hr_insurance": ("id_number", "employer", "insurance_status"),
+}
 PERSON = "演示经办员"
 STOPPED = 130  # told to stop before the end
 QUIET = 120.0  # seconds in which nothing runs, after which what is waited for will not come any more
@@ -173,6 +179,7 @@ class _Demo:
             migrating = aside.submit(airflow.migrate, self.settings)
             catalogue.load(self.house, CATALOGUE, by="demo")
             self._admit_departments()
+            self._approve_theme()
             migrating.result()
         before = self._evidence()
         with services(self.settings) as kept, self.http:
@@ -228,6 +235,26 @@ class _Demo:
             today + timedelta(days=365),
             unmasked=[name for name in ASKED if name != MASKED],
         )
+
+    def _approve_theme(self) -> None:
+        """What the theme reads is granted, names masked; its department submits it, and another person approves."""
+        definition = catalogue.theme(self.house, THEME)
+        today = date.today()  # noqa: DTZ011 - as above
+        for target, fields in READ_BY_THEME.items():
+            grants.give(
+                self.house,
+                definition.department,
+                target,
+                fields,
+                (themes.MODE,),
+                definition.purpose,
+                "《社会保险法》第七十四条",
+                today - timedelta(days=1),
+                today + timedelta(days=365),
+                unmasked=[name for name in fields if name != "name"],
+            )
+        themes.submit(self.house, Caller(None, definition.department, person="demo-labour"), THEME)
+        themes.approve(self.house, Caller(None, "", person="demo-authority"), THEME, definition.version, "符合用途")
 
     def _evidence(self) -> int:
         with self.house.registry.session() as session:
@@ -302,8 +329,10 @@ class _Demo:
         return {receipt.id: receipt.state for receipt in pushes.list_pushes(self.house, limit=1000)}
 
     def _settled(self, _: airflow.Client) -> list[str]:
-        """Bases that are not yet built from the newest pools, or not yet served."""
-        return [base.id for base in catalogue.current(self.house).bases if not self._served(base)]
+        """Bases and themes that are not yet built from the newest of what they are made of, or not yet served."""
+        known = catalogue.current(self.house)
+        bases = [base.id for base in known.bases if not self._served(base)]
+        return bases + [theme.id for theme in known.themes if not self._theme_served(theme)]
 
     def _served(self, base: BaseDefinition) -> bool:
         from pools import merge
@@ -314,6 +343,16 @@ class _Demo:
             if built is None or {name: facts["push"] for name, facts in built.inputs.items()} != newest:
                 return False
             return session.scalar(select(ServingIndex.version).where(ServingIndex.target == f"base:{base.id}")) == built.id
+
+    def _theme_served(self, definition: ThemeDefinition) -> bool:
+        from pools import theme
+
+        built = next(iter(theme.builds(self.house, definition.id)), None)
+        if built is None or theme.is_behind(self.house, built):
+            return False
+        with self.house.registry.session() as session:
+            served = select(ServingIndex.version).where(ServingIndex.target == f"theme:{definition.id}")
+            return session.scalar(served) == built.id
 
     # ── the consumer ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -370,6 +409,7 @@ class _Demo:
             }
         for base in catalogue.current(self.house).bases:
             self._compare_base(city, base)
+        self._compare_theme(city)
 
     def _compare_push(self, parcel: Parcel, verdict: Any) -> None:
         name, compare = _name(parcel), self.findings.compare
@@ -405,6 +445,17 @@ class _Demo:
         self.findings.bases.append(
             {"base": base.id, "build": built.id, "rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
         )
+
+    def _compare_theme(self, city: City) -> None:
+        """Its rows, and that each build left a record of each relation it read."""
+        from pools import theme
+
+        builds = theme.builds(self.house, THEME)
+        self.findings.compare(f"{THEME} 主题库行数 rows of the theme", city.theme_rows(THEME), builds[0].rows)
+        masked = {relation: facts["masked"] for relation, facts in builds[0].inputs.items()}
+        wanted = {relation: ["name"] if "name" in fields else [] for relation, fields in READ_BY_THEME.items()}
+        self.findings.compare(f"{THEME} 脱敏读取的列 columns read masked", wanted, masked)
+        self.records += sum(len(built.inputs) for built in builds)
 
     def _conflicts(self, base: BaseDefinition) -> dict[str, int]:
         from pools import merge

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from exchange import catalogue
 from exchange.catalogue import codes, words
+from exchange.catalogue.draft import ThemeDraft
+from exchange.catalogue.lineage import FUNCTIONS as OF_THEMES
+from exchange.catalogue.lineage import WINDOWS
 from exchange.catalogue.model import Item, ResourceEntry
 from exchange.catalogue.predicates import FUNCTIONS
 from exchange.house import House
@@ -28,10 +31,11 @@ def example(folder: Path) -> Path:
 
 def test_the_example_loads(house: House, tmp_path: Path) -> None:
     report = catalogue.load(house, example(tmp_path / "catalogue"))
-    assert (report.loaded, report.departments, report.bases) == (
+    assert (report.loaded, report.departments, report.bases, report.themes) == (
         ("civil_marriage", "police_household"),
         2,
         {"population": "loaded"},
+        {"couples": "loaded"},
     )
     household = catalogue.resource(house, "police_household")
     assert (household.code, household.key, household.duplicates) == ("307016410800101/1", ("id_number",), "keep_newest")
@@ -52,7 +56,7 @@ def test_every_rule_has_its_name_in_the_list_and_no_other() -> None:
 
 def _rule_names() -> set[str]:
     names = {"missing-field", "unknown-field", "field-form"}  # returned by form.py for every kind of wrong form
-    where = {"add": 1, "once": 1, "_Unfit": 0}
+    where = {"add": 1, "once": 1, "Unfit": 0}
     for path in (ROOT / "exchange" / "catalogue").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
@@ -68,9 +72,17 @@ def test_every_function_of_a_predicate_is_listed() -> None:
     assert sorted(listed) == sorted(FUNCTIONS)
 
 
+def test_every_function_of_a_theme_is_listed() -> None:
+    listed = section("主题库").partition("```\n")[2].partition("```")[0].split()
+    assert sorted(listed) == sorted((OF_THEMES | WINDOWS) - FUNCTIONS)
+    assert sorted(set(FUNCTIONS) - set(OF_THEMES)) == ["now", "today"]
+
+
 def test_every_name_of_a_resource_and_an_item_is_explained() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", section("信息资源")))
     assert set(ResourceEntry.model_fields) | {"prefix"} | set(Item.model_fields) <= explained
+    of_themes = set(re.findall(r"`?([a-z_]+)`?:? ", section("一个完整的例子") + section("主题库")))
+    assert set(ThemeDraft.model_fields) <= of_themes
 
 
 def test_every_word_and_every_table_is_explained() -> None:

@@ -69,6 +69,7 @@ def test_a_first_load_gives_codes_versions_an_event_and_a_snapshot(house: House,
             "retired": [],
             "unchanged": 0,
             "bases": {"legal_entity": "loaded", "population": "loaded"},
+            "themes": {},
         },
     )
 

@@ -38,7 +38,13 @@ def test_reading_it_imports_nothing_heavy() -> None:
 
 
 def test_before_the_first_load_there_is_nothing(tmp_path: Path) -> None:
-    assert read_snapshot(tmp_path / "catalogue.json") == {"departments": [], "resources": [], "bases": [], "codes": {}}
+    assert read_snapshot(tmp_path / "catalogue.json") == {
+        "departments": [],
+        "resources": [],
+        "bases": [],
+        "themes": [],
+        "codes": {},
+    }
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"resources": 1}', "\x00"])

@@ -189,8 +189,8 @@ def test_a_file_in_the_wrong_place_is_not_left_out_silently(tmp_path: Path) -> N
     (folder / "README.md").write_text("not a catalogue file")
     (folder / "resources" / ".police.yaml.swp").write_text("an editor's")
     said = (
-        " file-place：文件不会被读取：只读 departments.yaml、resources/、bases/、codes/（小写扩展名 .yaml） / "
-        "this file would not be read: only departments.yaml, resources/, bases/ and codes/ are (suffix .yaml)"
+        " file-place：文件不会被读取：只读 departments.yaml、resources/、bases/、themes/、codes/（小写扩展名 .yaml） / "
+        "this file would not be read: only departments.yaml, resources/, bases/, themes/ and codes/ are (suffix .yaml)"
     )
     names = ("department.yml", "resource/market.yaml", "resources/civil.YAML", "resources/deep/tax.yaml")
     assert findings(folder) == [name + said for name in names]

@@ -75,12 +75,22 @@ def base(name: str, *resources: str) -> dict[str, Any]:
     return {"id": name, "title": "人口", "key_sources": [{"resource": each, "item": "id_number"} for each in resources]}
 
 
+def theme(name: str, *reads: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "title": "婚姻",
+        "department": "11410000005184603J",
+        "reads": {each: ["id_number"] for each in reads},
+    }
+
+
 def test_a_catalogue_becomes_dags(tmp_path: Path) -> None:
     found = read_dags(
         tmp_path,
         {
             "resources": [resource("household"), resource("marriage")],
             "bases": [base("population", "marriage", "household")],
+            "themes": [theme("couples", "pool:marriage", "base:population")],
         },
     )["dags"]
     assert found == {
@@ -112,9 +122,17 @@ def test_a_catalogue_becomes_dags(tmp_path: Path) -> None:
             "tasks": {"merge": ["swap"], "swap": []},
             "schedule": "AssetAny",
             "needs": ["pool://household/", "pool://marriage/"],
-            "updates": [],
+            "updates": ["base://population/"],
             "at_once": 1,
             "description": "人口",
+        },
+        "theme_couples": {
+            "tasks": {"refresh": ["serve"], "serve": []},
+            "schedule": "AssetAny",
+            "needs": ["base://population/", "pool://marriage/"],
+            "updates": [],
+            "at_once": 1,
+            "description": "婚姻",
         },
     }
 
@@ -130,6 +148,12 @@ BAD = [
     ({"resources": [resource("good"), "text"], "bases": []}, "broken_push_2", "expected an object, found str"),
     ({"resources": [resource("good")], "bases": [base("alone")]}, "base_alone", "base alone has no key_sources"),
     ({"resources": [resource("good")], "bases": [base("odd", "A B")]}, "base_odd", "resource 应匹配"),
+    (
+        {"resources": [resource("good")], "themes": [theme("blind")]},
+        "theme_blind",
+        "theme blind does not say what it reads",
+    ),
+    ({"resources": [resource("good")], "themes": [theme("odd", "lake:x")]}, "theme_odd", "theme odd does not say"),
 ]
 
 

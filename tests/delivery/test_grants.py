@@ -169,7 +169,7 @@ def test_both_days_of_a_grant_are_included(house: House, offset: int, allowed: b
 
 
 FIELDS = "id_number, name, sex_code, birth_date, address, marital_code, mobile"
-MODES = "query, online_query, verify, batch, db_push"
+MODES = "query, online_query, verify, batch, db_push, theme"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_what_is_not_to_be_shared_can_not_be_granted(house: House) -> None:
 @pytest.mark.parametrize("target", ["base:nothing", "pool:nothing", "population", "", "secret:population"])
 def test_an_unknown_target(house: House, target: str) -> None:
     make.small_city(house)
-    with pytest.raises(NotFound, match="目录中没有这个库或资源，请写作 base:<基础库> 或 pool:<资源>"):
+    with pytest.raises(NotFound, match="目录中没有这个库或资源，请写作 base:<基础库>、theme:<主题库> 或 pool:<资源>"):
         given(house, target=target)
 
 

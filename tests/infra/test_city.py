@@ -9,8 +9,9 @@ import pytest
 
 from exchange import catalogue
 from exchange.catalogue import uscc
+from exchange.house import House
 from infra.demo.city import City, Sheet, scale_of
-from infra.demo.run import CATALOGUE
+from infra.demo.run import CATALOGUE, READ_BY_THEME, THEME
 
 RESIDENTS = 3000
 
@@ -101,3 +102,15 @@ def test_a_row_is_sent_twice_only_where_the_city_says_so(city: City) -> None:
 @pytest.mark.parametrize(("text", "residents"), [("100k", 100_000), ("10M", 10_000_000), ("2500", 2500)])
 def test_a_scale_is_a_word_or_a_number(text: str, residents: int) -> None:
     assert scale_of(text) == residents
+
+
+def test_every_theme_of_the_demo_may_be_built_and_has_a_number_to_come_to(city: City, house: House) -> None:
+    catalogue.load(house, CATALOGUE)
+    (theme,) = catalogue.current(house).themes
+    assert theme.id == THEME
+    assert {name: set(fields) for name, fields in theme.reads.items()} == {
+        name: set(fields) for name, fields in READ_BY_THEME.items()
+    }
+    insured = city.engine.execute("SELECT count(*) FROM sent_hr_insurance_1 WHERE insurance_status = '1'").fetchone()
+    assert insured is not None
+    assert 0 < city.theme_rows(THEME) < insured[0]

@@ -190,7 +190,7 @@ def test_what_was_never_pooled_or_built_cannot_be_served(house: House) -> None:
     for target in ("pool:payers", "base:people"):
         with pytest.raises(NotFound, match=f"{target} has no version to serve yet"):
             index.swap(house, target)
-    with pytest.raises(NotFound, match="there is no target table:x; write pool:<resource> or base:<base>"):
+    with pytest.raises(NotFound, match="there is no target table:x; write pool:<resource>, base:<base> or theme:<theme>"):
         index.swap(house, "table:x")
 
 

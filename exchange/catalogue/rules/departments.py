@@ -37,4 +37,5 @@ def tables(reading: Reading) -> None:
 def unique(reading: Reading) -> None:
     once(((w.entry.id, w.place("id")) for w in reading.resources), "id-repeated", reading)
     once(((w.entry.id, w.place("id")) for w in reading.bases), "id-repeated", reading)
+    once(((w.entry.id, w.place("id")) for w in reading.themes), "id-repeated", reading)
     once(((w.entry.id, w.place("id")) for w in reading.tables), "id-repeated", reading)
