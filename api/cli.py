@@ -5,7 +5,22 @@ Invariant: commands hold no decision; each opens the house, calls one function o
 
 import typer
 
-from api.commands import base, catalogue, client, grant, house, inbox, log, notice, push, quality, quarantine, query, rules
+from api.commands import (
+    base,
+    catalogue,
+    client,
+    grant,
+    house,
+    inbox,
+    key,
+    log,
+    notice,
+    push,
+    quality,
+    quarantine,
+    query,
+    rules,
+)
 from api.usage import Explained
 
 app = typer.Typer(
@@ -23,6 +38,7 @@ app.add_typer(inbox.app, name="inbox")
 app.add_typer(rules.app, name="rules")
 app.add_typer(quarantine.app, name="quarantine")
 base.register(app)
+app.add_typer(key.app, name="key")
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")
 query.register(app)

@@ -24,6 +24,8 @@ class Tag(StrEnum):
     NOTICE_SENT = "notice:push:send"
     NOTICE_GIVEN_UP = "notice:push:give-up"
     PUSH_SUPERSEDED = "pool:push:supersede"
+    KEY_ALIASED = "key:alias:record"
+    KEY_ALIAS_ENDED = "key:alias:end"
     BASE_BUILT = "base:build:commit"
     INDEX_SWAPPED = "index:target:swap"
     RESOURCE_OVERDUE = "clock:resource:overdue"

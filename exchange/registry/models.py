@@ -1,6 +1,7 @@
 """Every table of the control database.
 
-Invariant: no column here holds a value that a department pushed; subjects appear as keyed hashes only.
+Invariant: no column here holds a value that a department pushed; subjects appear as keyed hashes only, and the numbers of an
+alias are sealed.
 """
 
 from datetime import date, datetime
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -254,9 +256,34 @@ class BaseBuild(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     closed: Mapped[int] = mapped_column(BigInteger)
     conflicts: Mapped[int] = mapped_column(BigInteger)
+    aliases: Mapped[str | None]  # a digest of the aliases in force; None: there were none
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)
+
+
+class KeyAlias(Base):
+    """A number that stands for another in one base, from a day on (pools/aliases.py). `sealed` holds both, `alias` and `key` are
+    what evidence knows them by. Never changed, only ended."""
+
+    __tablename__ = "key_alias"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base_id: Mapped[str] = mapped_column(String(63))
+    alias: Mapped[str] = mapped_column(CHAR(64))
+    key: Mapped[str] = mapped_column(CHAR(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    kind: Mapped[str]  # changed | wrong | duplicate
+    resources: Mapped[list[str]]  # whose rows of that number are meant; none named: everybody's
+    valid_from: Mapped[date]
+    basis: Mapped[str]
+    by: Mapped[str]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    ended_why: Mapped[str | None]
+    __table_args__ = (
+        Index("key_alias_in_force", "base_id", "alias", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
 
 
 class VersionNamed(Base):
