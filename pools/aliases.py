@@ -103,10 +103,9 @@ def record(
         WrongState: the old number stands for another already, or the new one, along such lines, for the old one.
     """
     definition = catalogue.base(house, base_id)
-    spelled = [
-        keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), number) for number in (old, new)
-    ]
-    wanted = Alias(new_id(), *spelled, kind, since or today(), tuple(sorted(set(resources))))
+    spelling = (KeyItem(definition.key, identifier=definition.key_identifier),)
+    alias, key = keys.stored(spelling, old), keys.stored(spelling, new)
+    wanted = Alias(new_id(), alias, key, kind, since or today(), tuple(sorted(set(resources))))
     _refuse_unfit(house, definition, wanted, basis)
     return enter(house, caller, base_id, wanted, basis)
 
@@ -128,13 +127,9 @@ def enter(house: House, caller: Caller, base_id: str, wanted: Alias, basis: str)
         session.add(row)
         session.flush()
         session.refresh(row)
-        facts = {
-            "base": base_id,
-            "kind": wanted.kind,
-            "since": wanted.since.isoformat(),
-            "resources": list(wanted.resources),
-        }
-        events.record(session, events.Tag.KEY_ALIASED, object_id=row.id, by=row.by, basis=row.basis, **facts)
+        facts = {"kind": row.kind, "since": row.valid_from.isoformat(), "resources": ", ".join(row.resources)}
+        said = {"by": row.by, "basis": row.basis}
+        events.record(session, events.Tag.KEY_ALIASED, object_id=row.id, base=base_id, **(facts | said))
         _leave_evidence(house, caller, base_id, wanted, f"{row.id} {WORDS[wanted.kind]}")
         return AliasView.of(row)
 

@@ -203,10 +203,10 @@ class _History:
             )
         self.facts = seen.inputs[source.resource.id]
         every = pool.versions(house, source.resource.id)
-        then = [view for view in every if view.snapshot <= self.facts["snapshot"]]
-        self.versions = [view for view in then if view.aged_at is None]
-        self.whole = len(self.versions) == len(then)
-        self.forgotten = not self.whole and then[0].aged_at is not None
+        merged = [view for view in every if view.snapshot <= self.facts["snapshot"]]
+        self.versions = [view for view in merged if view.aged_at is None]
+        self.whole = len(self.versions) == len(merged)
+        self.forgotten = not self.whole and merged[0].aged_at is not None
         self.read: list[Row] = []
         self.reading = self._walk()
 

@@ -30,7 +30,7 @@ def before(connection: DuckDBPyConnection, relation: str, key: str, aliases: Seq
     if not numbers:
         return relation
     touched = touch(connection, "renumbered_before", _with_their_own(numbers))
-    newest = f"PARTITION BY t._key ORDER BY _build DESC, _number = t._key DESC, _number DESC"
+    newest = "PARTITION BY t._key ORDER BY _build DESC, _number = t._key DESC, _number DESC"
     moved = f"{_moved(relation, key, touched, split_by_it=True)} QUALIFY row_number() OVER ({newest}) = 1"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE renumbered_before_rows AS {moved}")
     return _with(relation, key, touched, "temp.renumbered_before_rows")
