@@ -187,9 +187,11 @@ def today() -> date:
     return datetime.now(CHINA).date()
 
 
-def digest(aliases: Sequence[Alias]) -> str | None:
-    """By what a build remembers the lines it was made by; None: there were none. A line never changes, so its id is enough."""
-    return digest_hex("|".join(sorted(alias.id for alias in aliases)).encode())[:16] if aliases else None
+def digest(aliases: Sequence[Alias], *, older_numbers: bool = False) -> str | None:
+    """By what a build remembers the lines it was made by; None: there were none, and no source with older numbers either. A
+    line never changes, so its id is enough."""
+    none = not aliases and not older_numbers
+    return None if none else digest_hex("|".join(sorted(alias.id for alias in aliases)).encode())[:16]
 
 
 def meaning(aliases: Sequence[Alias], resource_id: str | None) -> dict[str, str]:
@@ -220,16 +222,18 @@ def kept(definition: BaseDefinition, aliases: Sequence[Alias]) -> list[tuple[Ali
     return found
 
 
-def keep(connection: DuckDBPyConnection, definition: BaseDefinition, aliases: Sequence[Alias]) -> None:
-    """Write it, inside the transaction of a build. Without any, nothing is written and nothing of an older build is read."""
-    if not aliases:
-        return
+def keep(connection: DuckDBPyConnection, definition: BaseDefinition, aliases: Sequence[Alias]) -> str:
+    """Write it anew, inside the transaction of a build; the table's name, for what else is kept there."""
     target = f"lake.{quoted(table(definition.id))}"
     columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in COLUMNS.items())
+    connection.execute(f"DROP TABLE IF EXISTS {target}")
+    connection.execute(f"CREATE TABLE {target} ({columns})")
+    if not aliases:
+        return target
     lines = [(one.alias, one.key, whose, one.kind, one.since, one.id) for one, whose in kept(definition, aliases)]
-    connection.execute(f"CREATE OR REPLACE TABLE {target} ({columns})")
     unnested = ", ".join(f"unnest(${place})::{kind}" for place, kind in enumerate(COLUMNS.values(), 1))
     connection.execute(f"INSERT INTO {target} SELECT {unnested}", [list(column) for column in zip(*lines, strict=True)])
+    return target
 
 
 # ---- inside --------------------------------------------------------------------------------------------------------------

@@ -63,17 +63,18 @@ class FieldExplained:
 
 @dataclass(frozen=True)
 class Number:
-    """A number that stands for another, `key`: since when, of which kind (变更, 错号, 重号), by whom and on which basis.
-    `resources`: whose rows of it are meant; none named: everybody's."""
+    """A number that stands for another, `key`: since when, of which kind (变更, 错号, 重号), by whom and on which basis; or an
+    older one (组织机构代码, 注册号) by which a source knows the record. `resources`: whose rows of it are meant; none named:
+    everybody's."""
 
     number: str
     key: str
-    alias: str
+    alias: str | None
     kind: str
-    since: date
+    since: date | None
     resources: tuple[str, ...]
-    by: str
-    basis: str
+    by: str | None
+    basis: str | None
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ class _Numbers:
         rows = connection.execute(f"SELECT * FROM {relation} WHERE {either}", [self.key])
         names = [column[0] for column in rows.description]
         self.rows = [dict(zip(names, cells, strict=True)) for cells in rows.fetchall()]
-        self.particular = set(
-            connection.execute(f"SELECT alias, resource FROM {relation} WHERE resource IS NOT NULL").fetchall()
-        )
+        every = [self.key, *(row["alias"] for row in self.rows)]
+        particular = f"SELECT alias, resource FROM {relation} WHERE resource IS NOT NULL AND list_contains(?, alias)"
+        self.particular = set(connection.execute(particular, [every]).fetchall())
 
     def of(self, resource_id: str) -> list[str]:
         """The numbers by which one resource means this record, its own first."""
@@ -156,12 +157,15 @@ class _Numbers:
     def shown(self) -> tuple[Number, ...]:
         """For the explanation."""
         with self.house.registry.session() as session:
-            views = aliases.views(session, {row["id"] for row in self.rows})
+            views = aliases.views(session, {row["id"] for row in self.rows if row["id"] is not None})
         distinct = {(row["alias"], row["key"]): row for row in reversed(self.rows)}
-        return tuple(self._number(row, views[row["id"]]) for _, row in sorted(distinct.items()))
+        return tuple(_number(row, views.get(row["id"])) for _, row in sorted(distinct.items()))
 
-    def _number(self, row: Row, view: AliasView) -> Number:
-        return Number(row["alias"], row["key"], row["id"], row["kind"], row["since"], view.resources, view.by, view.basis)
+
+def _number(row: Row, view: AliasView | None) -> Number:
+    if view is None:
+        return Number(row["alias"], row["key"], None, row["kind"], None, (row["resource"],), None, None)
+    return Number(row["alias"], row["key"], view.id, row["kind"], row["since"], view.resources, view.by, view.basis)
 
 
 def _last_seen(house: House, connection: DuckDBPyConnection, known: _Numbers, seen: BaseBuild) -> _Numbers:

@@ -22,7 +22,7 @@ from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, Resource
-from pools import aliases, lake, pool, renumber, survivorship
+from pools import aliases, lake, pool, registered, renumber, survivorship
 from pools.aliases import Alias
 from pools.survivorship import Source
 
@@ -31,7 +31,8 @@ Inputs = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class BuildView:
-    """A build of a base. `rows` counts every key, the `closed` ones included."""
+    """A build of a base. `rows` counts every key, the `closed` ones included; `unjoined`, by resource, rows whose older number
+    (组织机构代码, 注册号) joins no key, or more than one."""
 
     id: str
     base_id: str
@@ -42,6 +43,7 @@ class BuildView:
     rows: int
     closed: int
     conflicts: int
+    unjoined: dict[str, int]
     built_at: datetime
 
     def as_dict(self) -> dict[str, object]:
@@ -66,13 +68,15 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
         last = last_build(session, base_id)
         definition, inputs = _readable(house, session, definition, last)
         numbers = aliases.in_force(house, session, base_id)
-        if not _worth_building(definition, inputs, numbers, last):
+        older = any(registered.has_older(definition, source) for source in sources_of(house, definition, inputs))
+        mark = aliases.digest(numbers, older_numbers=older)
+        if not _worth_building(definition, inputs, mark, last):
             return None
         facts = {
             "number": last.number + 1 if last else 1,
             "base_version": definition.version,
             "inputs": inputs,
-            "aliases": aliases.digest(numbers),
+            "aliases": mark,
         }
         done = lake.commit(
             house,
@@ -199,8 +203,8 @@ class _Merge:
     ) -> None:
         self.connection = connection
         self.definition = definition
-        self.numbers = numbers
-        self.sources = renumber.sources(connection, sources_of(house, definition, facts["inputs"]), numbers)
+        self.numbers = registered.Numbers(connection, definition, sources_of(house, definition, facts["inputs"]), numbers)
+        self.sources = self.numbers.sources
         self.buckets = house.settings.merge_buckets
         self.facts = facts
         self.progress = progress
@@ -214,7 +218,7 @@ class _Merge:
         counts = {"rows": 0, "closed": 0, "conflicts": 0}
         definition = self.definition
         columns = survivorship.base_columns(definition)
-        aliases.keep(self.connection, definition, self.numbers)
+        self.numbers.keep()
         with (
             lake.replacing(self.connection, table(definition.id), columns, definition.key) as base,
             lake.replacing(
@@ -226,7 +230,7 @@ class _Merge:
                 for name, count in self._bucket(bucket, base, conflict).items():
                     counts[name] += count
         self.progress("merge", self.buckets, self.buckets)
-        return self.facts | counts
+        return self.facts | counts | {"unjoined": self.numbers.unjoined}
 
     def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
         definition, joined = self.definition, "temp.joined"
@@ -283,10 +287,10 @@ def _behind(house: House, session: Session, origin: FieldSource, facts: dict[str
     return all(item.name != origin.item for item in pooled.items)
 
 
-def _worth_building(definition: BaseDefinition, inputs: Inputs, numbers: list[Alias], last: BaseBuild | None) -> bool:
+def _worth_building(definition: BaseDefinition, inputs: Inputs, mark: str | None, last: BaseBuild | None) -> bool:
     if not inputs:
         return False
-    if last is None or last.base_version != definition.version or last.aliases != aliases.digest(numbers):
+    if last is None or last.base_version != definition.version or last.aliases != mark:
         return True
     return {name: facts["snapshot"] for name, facts in inputs.items()} != {
         name: facts["snapshot"] for name, facts in last.inputs.items()

@@ -18,10 +18,14 @@ from pools.survivorship import Source, age
 
 def sources(connection: DuckDBPyConnection, found: Sequence[Source], aliases: Sequence[Alias]) -> list[Source]:
     """Sources as a build reads them; the rows that move are taken out once, into temporary tables."""
-    return [
-        _source(connection, source, f"renumbered_{place}", meaning(aliases, source.resource.id))
-        for place, source in enumerate(found)
-    ]
+    return [_source(connection, source, meaning(aliases, source.resource.id)) for source in found]
+
+
+def joined(connection: DuckDBPyConnection, source: Source, touched: str) -> Source:
+    """A source of which only the rows of these numbers are read, under the one that counts."""
+    rows = f"joined_{source.resource.id}"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {rows} AS {moved(source, touched)}")
+    return replace(source, relation=f"(SELECT * FROM temp.{rows})")
 
 
 def before(connection: DuckDBPyConnection, relation: str, key: str, aliases: Sequence[Alias]) -> str:
@@ -52,9 +56,10 @@ def moved(source: Source, touched: str) -> str:
     return _one_a_key(source, rows) if source.one_row_a_key else rows
 
 
-def _source(connection: DuckDBPyConnection, source: Source, name: str, numbers: Mapping[str, str]) -> Source:
+def _source(connection: DuckDBPyConnection, source: Source, numbers: Mapping[str, str]) -> Source:
     if not numbers:
         return source
+    name = f"renumbered_{source.resource.id}"
     touched = touch(connection, name, _with_their_own(numbers))
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name}_rows AS {moved(source, touched)}")
     return replace(source, relation=_with(source.relation, source.key_item, touched, f"temp.{name}_rows"))

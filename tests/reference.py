@@ -10,6 +10,7 @@ from typing import Any
 from exchange.catalogue.model import BaseDefinition, BaseField, FieldSource, Resource
 
 Value = Any
+OLDER = ("org_code", "registration_no")  # numbers of entities that 统一社会信用代码 took the place of
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,35 @@ class ReferenceBase:
 
     def _keys(self, origin: FieldSource) -> set[str]:
         keys = {row.items.get(origin.item) for row in self.pools.get(origin.resource, [])}
-        return {self.counts(key, origin.resource) for key in keys if key is not None}
+        counting = {self._joins(key, origin) for key in keys if key is not None}
+        return {key for key in counting if key is not None}
+
+    def _joins(self, number: str, origin: FieldSource) -> str | None:
+        """The key that a row of a source belongs to. One keyed by an older number of entities belongs to the code that has it,
+        and to none when none has it or several have; a person's word comes first."""
+        counts, kind = self.counts(number, origin.resource), self._kind(origin)
+        if kind not in OLDER or counts != number:
+            return counts
+        have = {
+            self.counts(row.items[other.item], other.resource)
+            for other in self.definition.key_sources
+            if self._kind(other) not in OLDER
+            for row in self.pools.get(other.resource, [])
+            if row.items.get(other.item) is not None and number in self._older_numbers(other, row, kind)
+        }
+        if kind == "org_code":  # inside a code that no longer counts, too
+            have |= {self.counts(one.old, None) for one in self.aliases if not one.resources and one.old[8:17] == number}
+        return have.pop() if len(have) == 1 else None
+
+    def _older_numbers(self, origin: FieldSource, row: PoolRow, kind: str) -> list[str | None]:
+        """What a row keyed by 统一社会信用代码 says of an older number: 组织机构代码 is inside the code, 注册号 beside it."""
+        if kind == "org_code":
+            return [self.counts(row.items[origin.item], origin.resource)[8:17]]
+        return [row.items.get(item.name) for item in self.resources[origin.resource].items if item.identifier == kind]
+
+    def _kind(self, origin: FieldSource) -> str | None:
+        items = self.resources[origin.resource].items
+        return next((item.identifier for item in items if item.name == origin.item), None)
 
     def counts(self, number: str, resource: str | None) -> str:
         """The number that counts, as a resource means it; None: as all do."""
@@ -155,7 +184,7 @@ class ReferenceBase:
             for row in pool
             if key_item is not None
             and row.items.get(key_item) is not None
-            and self.counts(row.items[key_item], origin.resource) == key
+            and self._joins(row.items[key_item], FieldSource(resource=origin.resource, item=key_item)) == key
             and row.items.get(origin.item) is not None
         ]
         newest = max(rows, key=lambda row: (self._updated(origin.resource, row), row.batch, row.row), default=None)

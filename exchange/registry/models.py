@@ -256,7 +256,8 @@ class BaseBuild(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     closed: Mapped[int] = mapped_column(BigInteger)
     conflicts: Mapped[int] = mapped_column(BigInteger)
-    aliases: Mapped[str | None]  # a digest of the aliases in force; None: there were none
+    aliases: Mapped[str | None]  # a digest of the numbers it goes by that stand for others; None: there were none
+    unjoined: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # {resource: rows whose older number joins no key}
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)

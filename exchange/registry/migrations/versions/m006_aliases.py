@@ -31,3 +31,4 @@ def upgrade() -> None:
         "key_alias_in_force", "key_alias", ["base_id", "alias"], unique=True, postgresql_where=sa.text("ended_at IS NULL")
     )
     op.add_column("base_build", sa.Column("aliases", sa.Text(), nullable=True))
+    op.add_column("base_build", sa.Column("unjoined", JSONB(), server_default=sa.text("'{}'"), nullable=False))
