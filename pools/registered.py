@@ -48,8 +48,8 @@ class Numbers:
             )
 
     def _joined(self, source: Source, codes: Sequence[Source]) -> Source:
-        said = meaning(self.listed, source.resource.id)
-        renumber.touch(self.connection, "said_by_people", said)
+        renumber.touch(self.connection, "said_by_people", meaning(self.listed, source.resource.id))
+        renumber.touch(self.connection, "no_longer_counting", meaning(self.listed, None))
         found = (
             f"SELECT number, any_value(key) FROM ({_pairs(_kind(source), codes)}) WHERE number IS NOT NULL "
             "AND number NOT IN (SELECT _number FROM temp.said_by_people) GROUP BY number HAVING count(DISTINCT key) = 1"
@@ -85,6 +85,8 @@ def _pairs(kind: str, codes: Sequence[Source]) -> str:
     parts = [
         f"SELECT {number} AS number, {quoted(source.key_item)} AS key FROM {source.relation}" for number, source in said
     ]
+    if kind == "org_code":  # inside a code that no longer counts, too
+        parts.append(f"SELECT {org_code('_number')} AS number, _key AS key FROM temp.no_longer_counting")
     return " UNION ALL ".join(parts) or "SELECT NULL::VARCHAR AS number, NULL::VARCHAR AS key WHERE false"
 
 
