@@ -147,6 +147,18 @@ def overdue() -> str:
     return str(len(marked))
 
 
+def renumber() -> str:
+    """Build the bases again by the aliases that come into force today; a base that none concerns stays as it is."""
+    from exchange import catalogue
+    from pools import way
+
+    with opened() as house:
+        bases = [base.id for base in catalogue.current(house).bases]
+        built = [base for base in bases if way.rebuild(house, base, progress) is not None]
+    log.info("%d bases built again: %s", len(built), ", ".join(built))
+    return str(len(built))
+
+
 def verify() -> str:
     """Prove that the access log is whole; fails at the first record that is not."""
     from exchange import access_log
@@ -237,6 +249,7 @@ def clock_dag() -> DAG:
     """What happens every night whether anybody pushes or not."""
     with DAG("clock", schedule="30 2 * * *", start_date=START, catchup=False, max_active_runs=1, tags=["clock"]) as dag:
         step(overdue)()
+        step(renumber)()
         step(age_out)()
         step(verify)() >> step(purge)()
     return dag

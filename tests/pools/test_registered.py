@@ -74,7 +74,7 @@ def test_older_numbers_of_a_company_join_its_code_and_explain_shows_both(city: H
         "bank_account",
         "组织机构代码 | 名称 | 账户状态",
         f"{ORG[:8]}-{ORG[8]} | 甲 | 正常",
-        "111111119 | 丙 | 正常",
+        f"{make.uscc(9)[8:17]} | 丙 | 正常",
     )
     push(city, CIVIL, "company_archive", "注册号 | 名称 | 架位", f"{REGISTERED} | 甲公司 | 三架")
     built = way.rebuild(city, "legal_entity")
