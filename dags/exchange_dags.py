@@ -2,7 +2,7 @@
 
 push_<resource>   check -> pool     one run per push; run id and conf name it; a pooled push updates pool://<resource>
 base_<base>       merge -> swap     whenever a pool it is made of changed; one run at a time
-clock             overdue, verify, age_out, purge, daily
+clock             overdue, renumber, verify, age_out, purge, daily
 
 Invariant: no decision is made here, ids are passed and never data, and logs hold ids and counts only. Reading this file
 opens no database and imports nothing heavy; a bad entry becomes a DAG that fails and says why, beside all the others.
