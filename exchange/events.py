@@ -20,6 +20,7 @@ class Tag(StrEnum):
     PUSH_POOLED = "pool:push:commit"
     PUSH_WITHDRAWN = "pool:push:withdraw"
     QUARANTINE_RELEASED = "quarantine:rows:release"
+    KEY_CONFIRMED = "quarantine:key:confirm"
     QUARANTINE_RETURNED = "quarantine:rows:return"
     NOTICE_SENT = "notice:push:send"
     NOTICE_GIVEN_UP = "notice:push:give-up"

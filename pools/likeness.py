@@ -6,7 +6,7 @@ A weight is the power of two by which an agreement of that degree makes it likel
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,17 +112,17 @@ def _settings(columns: Mapping[str, Kind], chance: float) -> SettingsCreator:
 
 
 def _comparison(column: str, kind: Kind) -> CustomComparison:
-    nearer = {
+    by_distance: dict[Kind, list[Any]] = {
         "name": [levels.JaroWinklerLevel(column, _NEAR), levels.JaroWinklerLevel(column, _REMOTE)],
         "text": [levels.JaroWinklerLevel(column, _NEAR), levels.JaroWinklerLevel(column, _REMOTE)],
         "day": [levels.DamerauLevenshteinLevel(column, 1)],
         "number": [levels.DamerauLevenshteinLevel(column, 1), levels.DamerauLevenshteinLevel(column, 2)],
         "code": [],
-    }[kind]
+    }
     shares = [share for _, share in DEGREES[kind]]
     degrees = [
         level.configure(m_probability=share, fix_m_probability=True)
-        for level, share in zip([levels.ExactMatchLevel(column), *nearer], shares, strict=True)
+        for level, share in zip([levels.ExactMatchLevel(column), *by_distance[kind]], shares, strict=True)
     ]
     other = levels.ElseLevel().configure(m_probability=1 - sum(shares), fix_m_probability=True)
     return CustomComparison([levels.NullLevel(column), *degrees, other], output_column_name=column)
@@ -135,13 +135,10 @@ def _pairs(connection: DuckDBPyConnection, table: str, columns: Mapping[str, Kin
     found = connection.execute(
         f"SELECT {ids}, match_probability, match_weight, {weighed} FROM {quoted(table)} ORDER BY match_weight DESC, 1, 2"
     )
-    return [
-        Pair(waiting, known, probability, weight, tuple(_agreements(columns, said)))
-        for waiting, known, probability, weight, *said in found.fetchall()
-    ]
+    return [Pair(row[0], row[1], row[2], row[3], tuple(_agreements(columns, row[4:]))) for row in found.fetchall()]
 
 
-def _agreements(columns: Mapping[str, Kind], said: list[Any]) -> list[Agreement]:
+def _agreements(columns: Mapping[str, Kind], said: Sequence[Any]) -> list[Agreement]:
     return [
         Agreement(name, _degree(kind, level), round(weight, 2))
         for (name, kind), level, weight in zip(columns.items(), said[::2], said[1::2], strict=True)

@@ -15,7 +15,7 @@ from pools import withdraw as withdrawing
 from pools.aliases import AliasView, Kind
 from pools.merge import BuildView
 from pools.release import Released
-from quality import gate
+from quality import confirmed, gate
 from quality.verdict import VerdictView
 
 
@@ -59,6 +59,19 @@ def release(
     released = releasing.release(house, caller, push_id, rows, reason)
     _serve_again(house, pushes.get(house, push_id).resource_id, progress)
     return released
+
+
+def confirm_key(
+    house: House, caller: Caller, push_id: str, row: int, key: str, reason: str, progress: Progress = silent
+) -> Released:
+    """Say whose row a row in quarantine is, and take it into the pool and every base made of it.
+
+    Raises:
+        NotFound, AccessRefused, RequestInvalid, WrongState, Unavailable: as `quality.confirmed.confirm` and `release`. Confirmed
+        but not released, the word stays, and the same again goes on.
+    """
+    confirmed.confirm(house, caller, push_id, row, key, reason)
+    return release(house, caller, push_id, ((row, row),), reason, progress)
 
 
 def alias(

@@ -208,6 +208,21 @@ class QuarantineAct(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class KeyConfirmation(Base):
+    """Whose row a row in quarantine is, as a person of its department says (quality/confirmed.py). `sealed` holds the key, `key`
+    is what evidence knows it by. Append-only: of one row's the newest counts."""
+
+    __tablename__ = "key_confirmation"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), index=True)
+    row: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(CHAR(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Notice(Base):
     """A verdict to be told to its department by one channel. Written with the verdict; `id` is also the message's own id, the
     same however often it is sent. Sent at least once, or given up."""
