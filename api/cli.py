@@ -12,6 +12,7 @@ from api.commands import (
     grant,
     house,
     inbox,
+    key,
     log,
     notice,
     push,
@@ -39,6 +40,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(quarantine.app, name="quarantine")
 base.register(app)
 app.add_typer(theme.app, name="theme")
+app.add_typer(key.app, name="key")
 app.add_typer(client.app, name="client")
 app.add_typer(grant.app, name="grant")
 query.register(app)

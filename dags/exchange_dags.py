@@ -3,7 +3,7 @@
 push_<resource>   check -> pool     one run per push; run id and conf name it; a pooled push updates pool://<resource>
 base_<base>       merge -> swap     whenever a pool it is made of changed; one run at a time
 theme_<theme>     refresh -> serve  whenever a base or pool it reads changed; stops where a grant no longer covers it
-clock             overdue, verify, age_out, purge, daily
+clock             overdue, renumber, verify, age_out, purge, daily
 
 Invariant: no decision is made here, ids are passed and never data, and logs hold ids and counts only. Reading this file
 opens no database and imports nothing heavy; a bad entry becomes a DAG that fails and says why, beside all the others.
@@ -179,6 +179,18 @@ def overdue() -> str:
     return str(len(marked))
 
 
+def renumber() -> str:
+    """Build the bases again by the aliases that come into force today; a base that none concerns stays as it is."""
+    from exchange import catalogue
+    from pools import way
+
+    with opened() as house:
+        bases = [base.id for base in catalogue.current(house).bases]
+        built = [base for base in bases if way.rebuild(house, base, progress) is not None]
+    log.info("%d bases built again: %s", len(built), ", ".join(built))
+    return str(len(built))
+
+
 def verify() -> str:
     """Prove that the access log is whole; fails at the first record that is not."""
     from exchange import access_log
@@ -288,6 +300,7 @@ def clock_dag() -> DAG:
     """What happens every night whether anybody pushes or not."""
     with DAG("clock", schedule="30 2 * * *", start_date=START, catchup=False, max_active_runs=1, tags=["clock"]) as dag:
         step(overdue)()
+        step(renumber)()
         step(age_out)()
         step(verify)() >> step(purge)()
     return dag

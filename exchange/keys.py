@@ -23,6 +23,7 @@ _PARTS = re.compile(r"((?:[^\\|]|\\.|\\$)*)(\||$)", re.DOTALL)
 _DAY = re.compile(r"([0-9]{4})[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?")
 _PLAIN_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _WHOLE = re.compile(r"([-+]?)0*([0-9]+?)(?:\.0+)?")
+_ORG_CODE = re.compile(r"[0-9A-Z]{8}-[0-9X]")
 _FIFTEEN = re.compile(r"[0-9]{15}")
 _SUBJECT = re.compile(r"[1-9][0-9]{16}[0-9X]|[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -94,6 +95,8 @@ def subject(typed: str) -> str:
 def _spelled(item: KeyItem, text: str) -> str:
     if item.identifier is not None:
         plain = _identifier(text)
+        if item.identifier == "org_code" and _ORG_CODE.fullmatch(plain):
+            return plain.replace("-", "")
         return _eighteen(plain) if item.identifier == "resident_number" and _FIFTEEN.fullmatch(plain) else plain
     half = text.translate(_NARROW).strip(BLANKS)
     if item.type is DataType.INTEGER and (found := _WHOLE.fullmatch(half)):

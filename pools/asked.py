@@ -39,7 +39,9 @@ def explain_to(
     except NotFound as missing:
         access_log.append(house, _without_answer(asked, missing))
         raise
-    access_log.append(house, _with_answer(house, asked, found))
+    answered = _with_answer(house, asked, found)
+    about = [replace(answered, subject_key=found.key)] if found.asked is not None else []  # the answer is about both
+    access_log.append(house, answered, *about)
     return found
 
 

@@ -2,11 +2,13 @@
 
 Invariant: what is said is read again from the very versions of the pools that the record was merged from, by the same SQL,
 so an explanation can't drift from the merge. `since` reaches further back than versions are kept: a row carries its first
-batch, and `pools/said.py` knows what aged versions said first.
+batch, and `pools/said.py` knows what aged versions said first. What was said under a number that stands for the record's own
+is part of its history, and both numbers are shown.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -14,11 +16,13 @@ from duckdb import DuckDBPyConnection
 
 from exchange import catalogue, keys
 from exchange.catalogue.model import BaseDefinition, BaseField
+from exchange.catalogue.sql import quoted
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.keys import KeyItem
 from exchange.registry.models import BaseBuild
-from pools import lake, merge, pool, said, survivorship
+from pools import aliases, lake, merge, pool, renumber, said, survivorship
+from pools.aliases import AliasView
 from pools.pool import PoolCommitView
 from pools.said import First
 from pools.survivorship import Source
@@ -43,6 +47,7 @@ class Said:
     since_batch: int | None
     since_push: str | None
     differs: bool  # from the value that counts: then it is a conflict
+    number: str | None = None  # under which it was said, where that is not the record's own
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,26 @@ class FieldExplained:
 
 
 @dataclass(frozen=True)
+class Number:
+    """A number that stands for another, `key`: since when, of which kind (变更, 错号, 重号), by whom and on which basis; or an
+    older one (组织机构代码, 注册号) by which a source knows the record. `resources`: whose rows of it are meant; none named:
+    everybody's."""
+
+    number: str
+    key: str
+    alias: str | None
+    kind: str
+    since: date | None
+    resources: tuple[str, ...]
+    by: str | None
+    basis: str | None
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A golden record explained. A closed one is explained as of the last build that still saw its key. `forgotten`: sources
-    whose version of then is no longer kept, so that only what counts is known of their word."""
+    whose version of then is no longer kept, so that only what counts is known of their word. `asked`: the number it was asked
+    for by, where that stands for `key`; `numbers`: every one that does, and where `key` itself does for some sources, that too."""
 
     base: str
     build: str
@@ -67,6 +89,8 @@ class Explanation:
     closed: bool
     fields: tuple[FieldExplained, ...]
     forgotten: tuple[str, ...] = ()
+    asked: str | None = None
+    numbers: tuple[Number, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -80,17 +104,83 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
     """
     newest = _newest(house, base_id)
     definition = catalogue.base_at(house, base_id, newest.base_version)
-    key = keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), key)
+    asked = keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), key)
     with lake.opened(house) as connection:
+        known = _Numbers(house, connection, newest, asked)
+        key = known.key
         row = _golden(house, connection, newest, key)
         seen = _build_of(house, base_id, row["_build"])
         definition = catalogue.base_at(house, base_id, seen.base_version)
         wanted = [kept for kept in _fields(definition, field) if survivorship.pointer(kept.name) in row]
         sources = merge.sources_of(house, definition, seen.inputs)
-        history = {source.resource.id: _History(house, connection, definition, source, seen, key) for source in sources}
+        then = _last_seen(house, connection, known, seen) if row["_closed"] else known
+        history = {
+            source.resource.id: _History(house, connection, definition, source, seen, then, key) for source in sources
+        }
         explained = tuple(_explained(wanted_field, row, history) for wanted_field in wanted)
         forgotten = tuple(sorted(name for name, one in history.items() if one.forgotten))
-    return Explanation(base_id, newest.id, key, row["_closed"], explained, forgotten)
+    other = None if asked == key else asked
+    return Explanation(base_id, newest.id, key, row["_closed"], explained, forgotten, other, known.shown())
+
+
+class _Numbers:
+    """Which number counts for the one that was asked for, and which others stand for it, as a build had it."""
+
+    def __init__(self, house: House, connection: DuckDBPyConnection, built: BaseBuild, asked: str) -> None:
+        self.house, self.connection, self.key = house, connection, asked
+        self.rows: list[Row] = []
+        self.particular: set[tuple[str, str]] = set()
+        if built.aliases is None:
+            return
+        relation = lake.version(aliases.table(built.base_id), built.snapshot)
+        found = connection.execute(f"SELECT key FROM {relation} WHERE alias = ? AND resource IS NULL", [asked]).fetchone()
+        self.key = asked if found is None else str(found[0])
+        either = "$1 IN (key, alias) ORDER BY alias, resource NULLS FIRST"
+        rows = connection.execute(f"SELECT * FROM {relation} WHERE {either}", [self.key])
+        names = [column[0] for column in rows.description]
+        self.rows = [dict(zip(names, cells, strict=True)) for cells in rows.fetchall()]
+        every = [self.key, *(row["alias"] for row in self.rows)]
+        particular = f"SELECT alias, resource FROM {relation} WHERE resource IS NOT NULL AND list_contains(?, alias)"
+        self.particular = set(connection.execute(particular, [every]).fetchall())
+
+    def of(self, resource_id: str) -> list[str]:
+        """The numbers by which one resource means this record, its own first."""
+        others = [
+            row["alias"]
+            for row in self.rows
+            if row["key"] == self.key
+            and (row["resource"] or resource_id) == resource_id
+            and (row["resource"] is not None or (row["alias"], resource_id) not in self.particular)
+        ]
+        return others if (self.key, resource_id) in self.particular else [self.key, *others]
+
+    def shown(self) -> tuple[Number, ...]:
+        """For the explanation."""
+        with self.house.registry.session() as session:
+            views = aliases.views(session, {row["id"] for row in self.rows if row["id"] is not None})
+        distinct = {(row["alias"], row["key"]): row for row in reversed(self.rows)}
+        return tuple(_number(row, views.get(row["id"])) for _, row in sorted(distinct.items()))
+
+
+def _number(row: Row, view: AliasView | None) -> Number:
+    if view is None:
+        return Number(row["alias"], row["key"], None, row["kind"], None, (row["resource"],), None, None)
+    return Number(row["alias"], row["key"], view.id, row["kind"], row["since"], view.resources, view.by, view.basis)
+
+
+def _last_seen(house: House, connection: DuckDBPyConnection, known: _Numbers, seen: BaseBuild) -> _Numbers:
+    """The numbers of a closed record as the last build had them that saw it, maybe under another of them."""
+    if seen.aged_at is not None:
+        return known
+    every = [known.key, *(row["alias"] for row in known.rows if row["key"] == known.key and row["resource"] is None)]
+    definition = catalogue.base_at(house, seen.base_id, seen.base_version)
+    key = quoted(definition.key)
+    found = connection.execute(
+        f"SELECT {key} FROM {lake.version(merge.table(seen.base_id), seen.snapshot)} "
+        f"WHERE list_contains($1, {key}) AND NOT _closed ORDER BY {key} = $2 DESC, {key} DESC LIMIT 1",
+        [every, known.key],
+    ).fetchone()
+    return _Numbers(house, connection, seen, known.key if found is None else str(found[0]))
 
 
 class _History:
@@ -103,22 +193,43 @@ class _History:
         definition: BaseDefinition,
         source: Source,
         seen: BaseBuild,
-        key: str,
+        then: _Numbers,
+        record: str,
     ) -> None:
-        self.house, self.connection, self.definition, self.key = house, connection, definition, key
+        self.house, self.connection, self.definition, self.key = house, connection, definition, then.key
         self.key_item = source.key_item
+        self.record = record
+        self.numbers = then.of(source.resource.id)
+        self.renumbered = self.numbers != [record]
+        if self.renumbered:
+            self.touched = renumber.touch(
+                connection, f"numbers_{source.resource.id}", dict.fromkeys(self.numbers, self.key)
+            )
         self.facts = seen.inputs[source.resource.id]
         every = pool.versions(house, source.resource.id)
-        then = [view for view in every if view.snapshot <= self.facts["snapshot"]]
-        self.versions = [view for view in then if view.aged_at is None]
-        self.whole = len(self.versions) == len(then)
-        self.forgotten = not self.whole and then[0].aged_at is not None
+        merged = [view for view in every if view.snapshot <= self.facts["snapshot"]]
+        self.versions = [view for view in merged if view.aged_at is None]
+        self.whole = len(self.versions) == len(merged)
+        self.forgotten = not self.whole and merged[0].aged_at is not None
         self.read: list[Row] = []
         self.reading = self._walk()
 
     def value(self, column: str) -> Any:
         """What it says in the version that was merged."""
         return self._at(0).get(column)
+
+    def number(self, field: BaseField, place: int) -> str | None:
+        """Under which other number it says so; None: under the record's own."""
+        if not self.renumbered:
+            return None
+        column, value = survivorship.said_name(field, place), self.value(survivorship.said_name(field, place))
+        source = self._source(self.versions[0])
+        asked = survivorship.candidates(self.definition, source, survivorship.is_key(self.key_item))
+        for number in self.numbers:
+            found = self.connection.execute(f"SELECT {quoted(column)} FROM ({asked})", [number]).fetchone()
+            if found is not None and found[0] == value:
+                return None if number == self.record else number
+        return None
 
     def since(self, field: BaseField, place: int) -> First:
         """The first batch that carried that value, also when others came between."""
@@ -134,7 +245,10 @@ class _History:
         """The first batch, among versions that are no longer kept, in which it said a value."""
         resource_id, item = field.sources[place].resource, field.sources[place].item
         kind = survivorship.field_type(field)
-        return said.first(self.house, self.connection, resource_id, item, kind, self.key, str(value))
+        every = (
+            said.first(self.house, self.connection, resource_id, item, kind, number, str(value)) for number in self.numbers
+        )
+        return min((one for one in every if one is not None), default=None)
 
     def _of_row(self, view: PoolCommitView, field: BaseField, place: int, value: Any) -> First | None:
         """The batch that a row itself came with, which may be older than any version that is kept."""
@@ -142,8 +256,9 @@ class _History:
         typed = survivorship.typed(resource.item(field.sources[place].item), field)
         rows = lake.version(pool.table(resource.id), view.snapshot)
         found = self.connection.execute(
-            f"SELECT _batch, _push FROM {rows} WHERE {survivorship.is_key(self.key_item)} AND {typed} = ? ORDER BY 1 LIMIT 1",
-            [self.key, value],
+            f"SELECT _batch, _push FROM {rows} WHERE list_contains(?, {quoted(self.key_item)}) AND {typed} = ? "
+            "ORDER BY 1 LIMIT 1",
+            [self.numbers, value],
         ).fetchone()
         return None if found is None else (int(found[0]), str(found[1]))
 
@@ -166,12 +281,17 @@ class _History:
             yield from (found.get(place, {}) for place in range(len(some)))
 
     def _one(self, place: int, view: PoolCommitView) -> str | None:
-        resource = catalogue.resource_at(self.house, view.resource_id, view.resource_version)
-        source = Source(resource, lake.version(pool.table(resource.id), view.snapshot), self.key_item)
+        source = self._source(view)
         if source.item(self.key_item) is None:
             return None
+        if self.renumbered:
+            source = replace(source, relation=f"({renumber.moved(source, self.touched)})")
         candidates = survivorship.candidates(self.definition, source, survivorship.is_key(self.key_item))
         return f"SELECT {place} AS _place, * FROM ({candidates})"
+
+    def _source(self, view: PoolCommitView) -> Source:
+        resource = catalogue.resource_at(self.house, view.resource_id, view.resource_version)
+        return Source(resource, lake.version(pool.table(resource.id), view.snapshot), self.key_item)
 
 
 def _explained(field: BaseField, row: Row, history: dict[str, _History]) -> FieldExplained:
@@ -196,7 +316,8 @@ def _said(field: BaseField, place: int, history: _History | None, counts: Any) -
     value = None if history is None else history.value(column)
     if history is None or value is None:
         return None
-    return _word(field, place, history, value, history.since(field, place), differs=value != counts)
+    word = _word(field, place, history, value, history.since(field, place), differs=value != counts)
+    return replace(word, number=history.number(field, place))
 
 
 def _forgotten(field: BaseField, place: int, history: _History, value: Any) -> Said:

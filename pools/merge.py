@@ -22,7 +22,8 @@ from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, Resource
-from pools import lake, pool, survivorship
+from pools import aliases, lake, pool, registered, renumber, survivorship
+from pools.aliases import Alias
 from pools.survivorship import Source
 
 Inputs = dict[str, dict[str, Any]]
@@ -30,7 +31,8 @@ Inputs = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class BuildView:
-    """A build of a base. `rows` counts every key, the `closed` ones included."""
+    """A build of a base. `rows` counts every key, the `closed` ones included; `unjoined`, by resource, rows whose older number
+    (组织机构代码, 注册号) joins no key, or more than one."""
 
     id: str
     base_id: str
@@ -41,6 +43,7 @@ class BuildView:
     rows: int
     closed: int
     conflicts: int
+    unjoined: dict[str, int]
     built_at: datetime
 
     def as_dict(self) -> dict[str, object]:
@@ -48,10 +51,10 @@ class BuildView:
 
 
 def build(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
-    """Build a base from the newest versions of its pools.
+    """Build a base from the newest versions of its pools, by the aliases in force.
 
-    Returns None when there is nothing to do: no input changed since the last build, or no source has pooled anything yet
-    (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds. While a pool
+    Returns None when there is nothing to do: no input and no alias changed since the last build, or no source has pooled
+    anything yet (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds. While a pool
     is still of another key or type than the catalogue in force, the base goes on under the definition it was built by.
 
     Raises:
@@ -64,14 +67,22 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
         _adopt_orphan(house, session, base_id)
         last = last_build(session, base_id)
         definition, inputs = _readable(house, session, definition, last)
-        if not _worth_building(definition, inputs, last):
+        numbers = aliases.in_force(house, session, base_id)
+        older = any(registered.has_older(definition, source) for source in sources_of(house, definition, inputs))
+        mark = aliases.digest(numbers, older_numbers=older)
+        if not _worth_building(definition, inputs, mark, last):
             return None
-        facts = {"number": last.number + 1 if last else 1, "base_version": definition.version, "inputs": inputs}
+        facts = {
+            "number": last.number + 1 if last else 1,
+            "base_version": definition.version,
+            "inputs": inputs,
+            "aliases": mark,
+        }
         done = lake.commit(
             house,
             author=_author(base_id),
             receipt=_new_id(session),
-            work=lambda connection: _Merge(house, connection, definition, last, facts, progress).run(),
+            work=lambda connection: _Merge(house, connection, definition, last, numbers, facts, progress).run(),
         )
         return _view(_record(session, base_id, done))
 
@@ -186,24 +197,28 @@ class _Merge:
         connection: DuckDBPyConnection,
         definition: BaseDefinition,
         last: BaseBuild | None,
+        numbers: list[Alias],
         facts: lake.Facts,
         progress: Progress,
     ) -> None:
         self.connection = connection
         self.definition = definition
-        self.sources = sources_of(house, definition, facts["inputs"])
+        self.numbers = registered.Numbers(connection, definition, sources_of(house, definition, facts["inputs"]), numbers)
+        self.sources = self.numbers.sources
         self.buckets = house.settings.merge_buckets
         self.facts = facts
         self.progress = progress
         self.previous: tuple[BaseDefinition, str] | None = None
         if last is not None:
             before = catalogue.base_at(house, definition.id, last.base_version)
-            self.previous = (before, lake.version(table(definition.id), last.snapshot))
+            was = lake.version(table(definition.id), last.snapshot)
+            self.previous = (before, renumber.before(connection, was, before.key, numbers))
 
     def run(self) -> lake.Facts:
         counts = {"rows": 0, "closed": 0, "conflicts": 0}
         definition = self.definition
         columns = survivorship.base_columns(definition)
+        self.numbers.keep()
         with (
             lake.replacing(self.connection, table(definition.id), columns, definition.key) as base,
             lake.replacing(
@@ -215,7 +230,7 @@ class _Merge:
                 for name, count in self._bucket(bucket, base, conflict).items():
                     counts[name] += count
         self.progress("merge", self.buckets, self.buckets)
-        return self.facts | counts
+        return self.facts | counts | {"unjoined": self.numbers.unjoined}
 
     def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
         definition, joined = self.definition, "temp.joined"
@@ -272,10 +287,10 @@ def _behind(house: House, session: Session, origin: FieldSource, facts: dict[str
     return all(item.name != origin.item for item in pooled.items)
 
 
-def _worth_building(definition: BaseDefinition, inputs: Inputs, last: BaseBuild | None) -> bool:
+def _worth_building(definition: BaseDefinition, inputs: Inputs, mark: str | None, last: BaseBuild | None) -> bool:
     if not inputs:
         return False
-    if last is None or last.base_version != definition.version:
+    if last is None or last.base_version != definition.version or last.aliases != mark:
         return True
     return {name: facts["snapshot"] for name, facts in inputs.items()} != {
         name: facts["snapshot"] for name, facts in last.inputs.items()

@@ -8,17 +8,19 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exchange.delivery.mode import Found, Record, SourceRef
+from duckdb import DuckDBPyConnection
+
+from exchange.delivery.mode import Found, Record, Renumbered, SourceRef
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import ServingIndex
 from pools import index, lake
-from pools.shape import Refs, earlier
+from pools.shape import Refs, Shape, earlier
 
 _RefsByBuild = Mapping[int, Mapping[str, Sequence[SourceRef | None]]]
 
@@ -55,7 +57,7 @@ class IndexReader:
         """
         served = self._current(target)
         find, fields = served.file.find, served.file.fields
-        records = {key: _record(key, find(key), fields, served.refs) for key in keys}
+        records = {key: _record(key, find, fields, served.refs) for key in keys}
         return Found(target, served.version, records, served.fields)
 
     def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
@@ -68,10 +70,11 @@ class IndexReader:
         with self._house.registry.session() as session:
             shape = earlier(self._house, session, target, version)
         with lake.opened(self._house) as connection:
-            asked = f"SELECT key, record FROM ({shape.records}) WHERE list_contains(?, key)"
-            found = {key: json.loads(record) for key, record in connection.execute(asked, [list(keys)]).fetchall()}
+            found = _of(connection, shape, list(keys))
+            if shape.aliases is not None and (others := [said[0] for said in found.values() if _stands_for_another(said)]):
+                found |= _of(connection, shape, others)
         fields, refs = list(shape.columns), _refs(shape.refs)
-        records = {key: _record(key, found.get(key), fields, refs) for key in keys}
+        records = {key: _record(key, found.get, fields, refs) for key in keys}
         return Found(target, version, records, frozenset(fields))
 
     def _current(self, target: str) -> _Served:
@@ -108,7 +111,20 @@ class IndexReader:
             return row.version, self._house.settings.root / row.path
 
 
-def _record(key: str, found: list[Any] | None, fields: list[str], by_build: _RefsByBuild) -> Record | None:
+def _of(connection: DuckDBPyConnection, shape: Shape, keys: list[str]) -> dict[str, list[Any]]:
+    asked = f"SELECT key, record FROM ({shape.records}) WHERE list_contains(?, key)"
+    return {key: json.loads(record) for key, record in connection.execute(asked, [keys]).fetchall()}
+
+
+def _stands_for_another(found: list[Any]) -> bool:
+    return isinstance(found[0], str)
+
+
+def _record(key: str, find: Callable[[str], list[Any] | None], fields: list[str], by_build: _RefsByBuild) -> Record | None:
+    found, renumbered = find(key), None
+    if found is not None and _stands_for_another(found):
+        key, renumbered = found[0], Renumbered(*found[1:])
+        found = find(key)
     if found is None:
         return None
     closed, build, values, places = found
@@ -118,7 +134,7 @@ def _record(key: str, found: list[Any] | None, fields: list[str], by_build: _Ref
         for field, place in zip(fields, places, strict=True)
         if place is not None and (ref := refs[field][place]) is not None
     }
-    return Record(key, dict(zip(fields, values, strict=True)), sources, closed)
+    return Record(key, dict(zip(fields, values, strict=True)), sources, closed, renumbered)
 
 
 def _refs(refs: Refs) -> _RefsByBuild:

@@ -2,7 +2,8 @@
 
 Invariant: all rows of a release enter in one version of the pool, named `<push>.released-…` after the rows and the version it
 stands on; killed between commit and record it is finished, not repeated. A released row belongs to its own batch: whatever a
-newer push said of its key stays as that push said it. A row without a key, a type or the form of an identifier can't enter.
+newer push said of its key stays as that push said it. A row without a key, a type or the form of an identifier can't enter,
+unless a person has said whose row it is (quality/confirmed.py).
 """
 
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from exchange.ranges import Ranges
 from exchange.registry.models import PoolCommit, Push, QuarantineAct
 from exchange.seal import digest_hex
 from pools import pool
-from quality import access, acts, check, rules, staging
+from quality import access, acts, check, confirmed, rules, staging
 from quality.acts import Act
 from quality.check import row_hash
 from quality.rules import Rule, fails
@@ -59,7 +60,7 @@ def release(house: House, caller: Caller, push_id: str, rows: Ranges | None, rea
         NotFound: no such push, or nothing of it in quarantine. AccessRefused: another's.
         RequestInvalid: no reason was given.
         WrongState: the push is not in the pool, or was replaced by a newer full one; a row does not wait, or can't enter (says
-        which rule); newer pushes spoke of every one of the keys; the landed bytes have been aged out.
+        which rule; one whose key was confirmed can); newer pushes spoke of every one of the keys; the landed bytes have been aged out.
         Unavailable: the lake failed; nothing changed.
     """
     receipt = pushes.get(house, push_id)
@@ -158,7 +159,8 @@ class _Release:
         for index, rule in enumerate(self.subject.rules):
             if rule.overrulable or rule.level not in _REJECTING or rule.id == rules.UNIQUE:
                 continue
-            query = f"SELECT _row FROM ({picked}) WHERE {fails(index)} ORDER BY _row LIMIT {_NAMED}"
+            answered = self._answered(rule)
+            query = f"SELECT _row FROM ({picked}) WHERE {fails(index)}{answered} ORDER BY _row LIMIT {_NAMED}"
             found = [row[0] for row in connection.execute(query).fetchall()]
             if found:
                 unfit.append((rule, found))
@@ -167,13 +169,22 @@ class _Release:
         said = [(rule, ", ".join(map(str, found))) for rule, found in unfit[:_NAMED]]
         raise WrongState(
             f"推送 {self.push.id} 的这些行不能放行：{'；'.join(f'第 {rows} 行 {rule.id}（{rule.title}）' for rule, rows in said)}。"
-            "没有主键、类型或标识符不合格的行无法入库和查到，请改正后重新推送，或用 --rows 只放行其余的行",
+            "没有主键、类型或标识符不合格的行无法入库和查到，请改正后重新推送，或确认其主键（exchange quarantine confirm-key），"
+            "或用 --rows 只放行其余的行",
             f"these rows of push {self.push.id} can't be released: "
             f"{'; '.join(f'{rows}: {rule.id} ({rule.title_en})' for rule, rows in said)}. A row without its key, or of the wrong "
-            "type or identifier, can't be kept or found: correct it and push again, or release the others alone with --rows",
+            "type or identifier, can't be kept or found: correct it and push again, confirm its key (exchange quarantine "
+            "confirm-key), or release the others alone with --rows",
             push=self.push.id,
             rules={rule.id: found for rule, found in unfit},
         )
+
+    def _answered(self, rule: Rule) -> str:
+        """SQL: not the rows whose key a person has confirmed, where that is what the rule asks for."""
+        words = confirmed.of_push(self.house, self.session, self.push.id)
+        if not words or not confirmed.about_key(rule, confirmed.key_item(self.subject)):
+            return ""
+        return f" AND _row NOT IN ({', '.join(map(str, words))})"
 
     def _refuse_repeated(self, connection: DuckDBPyConnection, chosen: Ranges) -> None:
         """A released row must not share its key with another row of its push."""
@@ -201,7 +212,7 @@ class _Release:
     def _not_overtaken(self, connection: DuckDBPyConnection, chosen: Ranges) -> Ranges:
         """The rows whose keys no newer push in the pool spoke of."""
         keys = ", ".join(quoted(name) for name in self.subject.resource.key)
-        mine = staging.rows_sql(self.house, self.subject, f"_row IN (FROM {ranges.sql(chosen)})")
+        mine = self._rows(self.subject, f"_row IN (FROM {ranges.sql(chosen)})")
         for newer in self.newer:
             subject = Subject.of(self.house, newer.id)
             staging.judged_again(self.house, subject)
@@ -221,12 +232,16 @@ class _Release:
         released = acts.rows_in(acts.of_push(self.session, subject.receipt.id), "release")
         also = ranges.joined((*released, *chosen))
         good = f"NOT {rules.fails_any(subject.rules, _REJECTING)}"
-        return staging.rows_sql(self.house, subject, f"{good} OR _row IN (FROM {ranges.sql(also)})" if also else good)
+        return self._rows(subject, f"{good} OR _row IN (FROM {ranges.sql(also)})" if also else good)
+
+    def _rows(self, subject: Subject, which: str) -> str:
+        """Rows under the keys that count for them."""
+        return confirmed.rows_sql(self.house, self.session, subject, which)
 
     def _relation(self, entering: Ranges, now: Resource) -> str:
         """The rows in the columns of the pool's newest version."""
         form = self.subject.resource
-        rows = staging.rows_sql(self.house, self.subject, f"_row IN (FROM {ranges.sql(entering)})")
+        rows = self._rows(self.subject, f"_row IN (FROM {ranges.sql(entering)})")
         if form.duplicates == "allow":  # what a push says of a key it says with all its rows of it
             keys = ", ".join(quoted(name) for name in form.key)
             rows = f"(SELECT t.* FROM {self._taken(self.subject, entering)} t SEMI JOIN (SELECT {keys} FROM {rows}) k USING ({keys}))"

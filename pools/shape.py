@@ -17,7 +17,7 @@ from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ThemeBuild
-from pools import lake, merge, pool, survivorship, theme
+from pools import aliases, lake, merge, pool, survivorship, theme
 
 Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
 
@@ -36,14 +36,20 @@ class Shape:
     closed: str  # SQL
     build: str  # SQL
     refs: Refs
+    aliases: str | None = None  # the numbers that stand for another, as a relation
 
     @property
     def records(self) -> str:
-        """SQL: `key` and `record`, the JSON [closed, build, values, places]."""
+        """SQL: `key` and `record`, the JSON [closed, build, values, places]; of a number that stands for another, that number,
+        the kind of alias, and since when."""
         values = ", ".join(_as_json(quoted(name), kind) for name, kind in self.columns.items())
         places = ", ".join(self.pointers[name] for name in self.columns)
         record = f"json_array({self.closed}, {self.build}, json_array({values}), json_array({places}))"
-        return f"SELECT {self.key} AS key, {record} AS record FROM {self.relation}"
+        own = f"SELECT {self.key} AS key, {record} AS record FROM {self.relation}"
+        if self.aliases is None:
+            return own
+        elsewhere = "json_array(key, kind, since::VARCHAR)"
+        return f"{own} UNION ALL SELECT alias AS key, {elsewhere} AS record FROM {self.aliases} WHERE resource IS NULL"
 
 
 def newest(house: House, session: Session, target: str) -> Shape:
@@ -145,6 +151,7 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
         closed="_closed",
         build="_build",
         refs={str(number): _refs_of(house, builds[number]) for number in sorted(builds)},
+        aliases=None if built.aliases is None else lake.version(aliases.table(name), built.snapshot),
     )
 
 

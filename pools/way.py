@@ -2,6 +2,9 @@
 
 from contextlib import suppress
 
+from collections.abc import Sequence
+from datetime import date
+
 from exchange import catalogue
 from exchange.callers import Caller
 from exchange.errors import AccessRefused, WrongState
@@ -9,13 +12,14 @@ from exchange.house import House
 from exchange.intake import pushes
 from exchange.progress import Progress, silent
 from exchange.ranges import Ranges
-from pools import index, merge, pool, theme
+from pools import aliases, index, merge, pool, theme
 from pools import release as releasing
 from pools import withdraw as withdrawing
+from pools.aliases import AliasView, Kind
 from pools.merge import BuildView
 from pools.release import Released
 from pools.theme import ThemeBuildView
-from quality import gate
+from quality import confirmed, gate
 from quality.verdict import VerdictView
 
 
@@ -59,6 +63,53 @@ def release(
     released = releasing.release(house, caller, push_id, rows, reason)
     _serve_again(house, pushes.get(house, push_id).resource_id, progress)
     return released
+
+
+def confirm_key(
+    house: House, caller: Caller, push_id: str, row: int, key: str, reason: str, progress: Progress = silent
+) -> Released:
+    """Say whose row a row in quarantine is, and take it into the pool and every base made of it.
+
+    Raises:
+        NotFound, AccessRefused, RequestInvalid, WrongState, Unavailable: as `quality.confirmed.confirm` and `release`. Confirmed
+        but not released, the word stays, and the same again goes on.
+    """
+    confirmed.confirm(house, caller, push_id, row, key, reason)
+    return release(house, caller, push_id, ((row, row),), reason, progress)
+
+
+def alias(
+    house: House,
+    caller: Caller,
+    base_id: str,
+    old: str,
+    new: str,
+    *,
+    kind: Kind,
+    basis: str,
+    since: date | None = None,
+    resources: Sequence[str] = (),
+    progress: Progress = silent,
+) -> AliasView:
+    """Record that a number stands for another, and serve the base by it; from a day to come on, the clock does.
+
+    Raises:
+        NotFound, RequestInvalid, WrongState: as `pools.aliases.record`. Unavailable: recorded, but not served yet; again.
+    """
+    recorded = aliases.record(house, caller, base_id, old, new, kind=kind, basis=basis, since=since, resources=resources)
+    rebuild(house, base_id, progress)
+    return recorded
+
+
+def end_alias(house: House, caller: Caller, alias_id: str, reason: str, progress: Progress = silent) -> AliasView:
+    """End an alias, and serve the base without it.
+
+    Raises:
+        NotFound, RequestInvalid: as `pools.aliases.end`. Unavailable: as `alias`.
+    """
+    ended = aliases.end(house, caller, alias_id, reason)
+    rebuild(house, ended.base, progress)
+    return ended
 
 
 def _serve_again(house: House, resource_id: str, progress: Progress) -> None:

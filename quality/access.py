@@ -3,7 +3,7 @@
 Invariant: nothing is allowed that this table does not allow, values leave for the department that pushed alone, and every
 refusal is a record in the access log before it is told.
 
-| who | list, report | return | release, row-error file |
+| who | list, report | return | release, row-error file, candidates, confirm a key |
 |---|---|---|---|
 | the department that pushed | yes | yes | yes |
 | the quality team (`Caller.role`) | yes | yes | no |
@@ -19,7 +19,7 @@ from exchange.errors import AccessRefused
 from exchange.house import House
 from exchange.intake.pushes import Receipt
 
-Doing = Literal["list", "report", "return", "release", "row_errors"]
+Doing = Literal["list", "report", "return", "release", "row_errors", "candidates", "confirm_key"]
 
 _QUALITY: tuple[Doing, ...] = ("list", "report", "return")
 _WHO: dict[Doing, tuple[str, str]] = {
@@ -36,6 +36,8 @@ _WHO: dict[Doing, tuple[str, str]] = {
         "only the department that pushed and the quality team may return rows",
     ),
     "release": ("只有推送部门本身可以放行隔离行", "only the department that pushed may release its rows"),
+    "candidates": ("候选记录只给推送部门本身", "candidates are for the pushing department alone"),
+    "confirm_key": ("只有推送部门本身可以确认主键", "only the department that pushed may confirm a key"),
     "row_errors": ("行错误文件只给推送部门本身", "the row-error file is for the pushing department alone"),
 }
 

@@ -1,4 +1,5 @@
-"""公民身份号码 (GB 11643) and 统一社会信用代码 (GB 32100) as vectorised SQL expressions.
+"""公民身份号码 (GB 11643), 统一社会信用代码 (GB 32100) and the numbers it took the place of, 组织机构代码 (GB 11714) and 注册号, as
+vectorised SQL expressions.
 
 Invariant: every builder takes the SQL of a VARCHAR that was normalised (half width, upper case, no blanks) and
 returns one expression that never raises, whatever the text. A check is true for NULL: absence is another rule's
@@ -18,6 +19,16 @@ ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100: no I, O, S, V, Z
 RESIDENT_FORM = "[0-9]{17}[0-9X]"
 FOREIGNER_OLD_FORM = "[A-Z]{3}[0-9]{12}"  # 外国人永久居留身份证 before 2023-12-01; its check digit was never published
 USCC_FORM = f"[{ALPHABET}]{{2}}[0-9]{{6}}[{ALPHABET}]{{10}}"
+
+ORG_CODE_FORM = "[0-9A-Z]{8}[0-9X]"
+ORG_CODE_WRITTEN = "[0-9A-Z]{8}-[0-9X]"  # as it stands on certificates
+REGISTRATION_FORM = "[0-9]{15}"
+FORMS = {
+    "resident_number": RESIDENT_FORM,
+    "uscc": USCC_FORM,
+    "org_code": ORG_CODE_FORM,
+    "registration_no": REGISTRATION_FORM,
+}
 
 # 登记管理部门 and 机构类别 that are in use (GB 32100-2015 and the notices that added to it)
 USCC_CLASSES = (
@@ -111,10 +122,39 @@ def uscc_fault(expr: str) -> str:
 
 def uscc_inner_ok(expr: str) -> str:
     """The check character of the inner GB 11714 code (characters 9-16 against 17). Some real codes break it: a warning."""
-    # weights 3 7 9 10 5 8 4 2 are 2⁸ … 2¹ modulo 11; the fold gives 2⁷ … 2⁰
-    total = f"2 * {_halves(_word(expr, 9))}"
-    wanted = f"substr('0X987654321', CAST(({total}) % 11 AS BIGINT) + 1, 1)"
-    return f"({_one(f'{expr} IS NULL')} + {_one(f'{wanted} = substr({expr}, 17, 1)')} > 0)"
+    return f"({_one(f'{expr} IS NULL')} + {_one(f'{_org_check(expr, 9)} = substr({expr}, 17, 1)')} > 0)"
+
+
+def org_code(uscc: str) -> str:
+    """The 组织机构代码 inside a 统一社会信用代码."""
+    return f"substr({uscc}, 9, 9)"
+
+
+def org_code_ok(expr: str) -> str:
+    """Eight characters and the check character of GB 11714, without the dash."""
+    good = f"{_one(_has_form(expr, ORG_CODE_FORM))} * {_one(f'{_org_check(expr, 1)} = substr({expr}, 9, 1)')}"
+    return f"({_one(f'{expr} IS NULL')} + coalesce({good}, 0) > 0)"
+
+
+def org_code_fault(expr: str) -> str:
+    """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of the code."""
+    return _explain(
+        (f"length({expr}) <> 9", f"'长度是 ' || length({expr}) || ' 位，应为 9 位'"),
+        (f"NOT {_has_form(expr, ORG_CODE_FORM)}", "'含有不允许的字符'"),
+        otherwise="'校验码不符（GB 11714）'",
+    )
+
+
+def registration_no_ok(expr: str) -> str:
+    """Fifteen digits. Nothing more is asked: numbers given out before 2007 have no check digit."""
+    return f"({_one(f'{expr} IS NULL')} + {_one(_has_form(expr, REGISTRATION_FORM))} > 0)"
+
+
+def registration_no_fault(expr: str) -> str:
+    """What is wrong with a bad number, as SQL giving a sentence in 中文 that repeats nothing of it."""
+    return _explain(
+        (f"length({expr}) <> 15", f"'长度是 ' || length({expr}) || ' 位，应为 15 位'"), otherwise="'含有不允许的字符'"
+    )
 
 
 def uscc_class_known(expr: str) -> str:
@@ -166,6 +206,16 @@ def _resident_check(expr: str) -> str:
     terms = [f"{head} // {10 ** (8 - i)} % 10 * {_WEIGHTS[i]}" for i in range(9)]
     terms += [f"{tail} // {10 ** (7 - i)} % 10 * {_WEIGHTS[9 + i]}" for i in range(8)]
     return f"substr('10X98765432', CAST(({' + '.join(terms)}) % 11 AS BIGINT) + 1, 1)"
+
+
+# --- GB 11714 -----------------------------------------------------------------------------------------------------
+
+
+def _org_check(expr: str, start: int) -> str:
+    """The check character of the eight characters from `start`."""
+    # weights 3 7 9 10 5 8 4 2 are 2⁸ … 2¹ modulo 11; the fold gives 2⁷ … 2⁰
+    total = f"2 * {_halves(_word(expr, start))}"
+    return f"substr('0X987654321', CAST(({total}) % 11 AS BIGINT) + 1, 1)"
 
 
 # --- eight characters in one word ---------------------------------------------------------------------------------

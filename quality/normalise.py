@@ -8,7 +8,7 @@ people read (names, addresses) only loses the blanks at its ends. A value that b
 from exchange.catalogue.model import DataType, Item
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.keys import BLANKS
-from quality.identifiers import RESIDENT_FORM, USCC_FORM, upgrade_resident_number
+from quality.identifiers import FORMS, ORG_CODE_WRITTEN, upgrade_resident_number
 
 _BLANK_CLASS = r"[ \t\n\r\v\f\x{a0}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{3000}\x{feff}]"
 _WIDE = "".join(chr(0xFF01 + i) for i in range(94))
@@ -78,8 +78,7 @@ def cleaned(item: Item, expr: str, *, as_code: bool = False, value: str | None =
     if value is not None:
         return f"CASE WHEN {value} IS NOT NULL THEN {expr} ELSE {cleaned(item, expr)} END"
     if item.identifier is not None:
-        plain = RESIDENT_FORM if item.identifier == "resident_number" else USCC_FORM
-        return _unless(expr, plain, _identifier(expr))
+        return _unless(expr, FORMS[item.identifier], _identifier(expr))
     if item.type in _NUMBERS:
         return _unless(expr, _PLAIN_NUMBER, _something(_half(expr)))
     if item.type is DataType.DATE:
@@ -95,12 +94,15 @@ def cleaned(item: Item, expr: str, *, as_code: bool = False, value: str | None =
 
 
 def finished(item: Item, text: str) -> str:
-    """Second step, over the cleaned text as a column: fifteen digits become eighteen, thousands separators go.
+    """Second step, over the cleaned text as a column: fifteen digits become eighteen, the dash of an organisation code and
+    thousands separators go.
 
     A step of its own because the engine repeats an expression inside CASE as often as it is named.
     """
     if item.identifier == "resident_number":
         return upgrade_resident_number(text)
+    if item.identifier == "org_code":
+        return f"CASE WHEN regexp_full_match({text}, '{ORG_CODE_WRITTEN}') THEN replace({text}, '-', '') ELSE {text} END"
     if item.type in _NUMBERS:
         grouped = r"[-+]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?"
         return f"CASE WHEN contains({text}, ',') AND regexp_full_match({text}, '{grouped}') THEN replace({text}, ',', '') ELSE {text} END"

@@ -281,6 +281,12 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
             "has a known authority and kind",
             identifiers.uscc_class_known(column),
         )
+    if item.identifier == "org_code":
+        good, fault = identifiers.org_code_ok(column), identifiers.org_code_fault(column)
+        yield rule("org_code", Level.QUARANTINE, "0301", "是有效的组织机构代码", "is a code of GB 11714", good, fault)
+    if item.identifier == "registration_no":
+        good, fault = identifiers.registration_no_ok(column), identifiers.registration_no_fault(column)
+        yield rule("registration_no", Level.QUARANTINE, "0301", "是 15 位注册号", "has fifteen digits", good, fault)
     if item.type in (DataType.TEXT, DataType.MEMO) and not (item.identifier or item.code_table):
         yield rule(
             "lost_character",

@@ -145,6 +145,22 @@ def tax_payer(**more: Any) -> Entry:
     return {**resource("tax_payer", TAX, items, ["uscc"], title="纳税人登记", update_cycle="monthly"), **more}
 
 
+ORG_CODE = item("org_code", "组织机构代码", "C9", required=True, identifier="org_code")
+REGISTRATION_NO = item("registration_no", "注册号", "C15", required=True, identifier="registration_no")
+
+
+def bank_account(**more: Any) -> Entry:
+    """开户登记, by 组织机构代码."""
+    items = [ORG_CODE, item("entity_name", "名称", "C200"), item("account_status", "账户状态", "C20")]
+    return {**resource("bank_account", POLICE, items, ["org_code"], title="开户登记"), **more}
+
+
+def company_archive(**more: Any) -> Entry:
+    """企业档案, by 注册号."""
+    items = [REGISTRATION_NO, item("entity_name", "名称", "C200"), item("shelf", "架位", "C20")]
+    return {**resource("company_archive", CIVIL, items, ["registration_no"], title="企业档案"), **more}
+
+
 def some_resources() -> list[Entry]:
     """The four resources above."""
     return [police_household(), civil_marriage(), market_entity(), tax_payer()]

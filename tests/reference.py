@@ -10,6 +10,7 @@ from typing import Any
 from exchange.catalogue.model import BaseDefinition, BaseField, FieldSource, Resource
 
 Value = Any
+OLDER = ("org_code", "registration_no")  # numbers of entities that 统一社会信用代码 took the place of
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,15 @@ class Conflict:
     loser_value: str
 
 
+@dataclass(frozen=True)
+class Alias:
+    """A number that stands for another."""
+
+    old: str
+    new: str
+    resources: tuple[str, ...]
+
+
 @dataclass
 class ReferenceBase:
     """A base and the pools that feed it."""
@@ -56,6 +66,15 @@ class ReferenceBase:
     golden: dict[str, Golden] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
     builds: int = 0
+    aliases: list[Alias] = field(default_factory=list)
+
+    def alias(self, old: str, new: str, resources: tuple[str, ...] = ()) -> None:
+        """From now on `old` stands for `new`, in the rows of these resources; none named: in all, and it is no key any more."""
+        self.aliases.append(Alias(old, new, resources))
+
+    def end_alias(self, old: str) -> None:
+        """From now on it does not."""
+        self.aliases = [alias for alias in self.aliases if alias.old != old]
 
     def push(self, resource: str, batch: int, rows: list[dict[str, Value]]) -> None:
         """A full push: what it does not repeat is gone from the pool; what it repeats stays as it was, batch and row."""
@@ -76,6 +95,7 @@ class ReferenceBase:
         """Every key that any pool has is golden again; every other key that ever was is closed with its last values."""
         self.builds += 1
         self.conflicts = []
+        self._rename_golden()
         here = {key for origin in self.definition.key_sources for key in self._keys(origin)}
         for key in sorted(here):
             self.golden[key] = self._golden(key)
@@ -85,7 +105,51 @@ class ReferenceBase:
 
     def _keys(self, origin: FieldSource) -> set[str]:
         keys = {row.items.get(origin.item) for row in self.pools.get(origin.resource, [])}
-        return {key for key in keys if key is not None}
+        counting = {self._joins(key, origin) for key in keys if key is not None}
+        return {key for key in counting if key is not None}
+
+    def _joins(self, number: str, origin: FieldSource) -> str | None:
+        """The key that a row of a source belongs to. One keyed by an older number of entities belongs to the code that has it,
+        and to none when none has it or several have; a person's word comes first."""
+        counts, kind = self.counts(number, origin.resource), self._kind(origin)
+        if kind not in OLDER or counts != number:
+            return counts
+        have = {
+            self.counts(row.items[other.item], other.resource)
+            for other in self.definition.key_sources
+            if self._kind(other) not in OLDER
+            for row in self.pools.get(other.resource, [])
+            if row.items.get(other.item) is not None and number in self._older_numbers(other, row, kind)
+        }
+        if kind == "org_code":  # inside a code that no longer counts, too
+            have |= {self.counts(one.old, None) for one in self.aliases if not one.resources and one.old[8:17] == number}
+        return have.pop() if len(have) == 1 else None
+
+    def _older_numbers(self, origin: FieldSource, row: PoolRow, kind: str) -> list[str | None]:
+        """What a row keyed by 统一社会信用代码 says of an older number: 组织机构代码 is inside the code, 注册号 beside it."""
+        if kind == "org_code":
+            return [self.counts(row.items[origin.item], origin.resource)[8:17]]
+        return [row.items.get(item.name) for item in self.resources[origin.resource].items if item.identifier == kind]
+
+    def _kind(self, origin: FieldSource) -> str | None:
+        items = self.resources[origin.resource].items
+        return next((item.identifier for item in items if item.name == origin.item), None)
+
+    def counts(self, number: str, resource: str | None) -> str:
+        """The number that counts, as a resource means it; None: as all do."""
+        for alias in self.aliases:
+            if alias.old == number and (not alias.resources or resource in alias.resources):
+                return self.counts(alias.new, resource)
+        return number
+
+    def _rename_golden(self) -> None:
+        """What was known under an old number is the new one's; of several, what was seen last, of those its own."""
+        was, self.golden = self.golden, {}
+        for number, golden in sorted(was.items(), key=lambda one: (one[1].build, self._is_own(one[0]), one[0])):
+            self.golden[self.counts(number, None)] = golden
+
+    def _is_own(self, number: str) -> bool:
+        return self.counts(number, None) == number
 
     def _golden(self, key: str) -> Golden:
         values: dict[str, Value] = {}
@@ -116,7 +180,12 @@ class ReferenceBase:
         """What a pool says: ties go to the newest update, then batch, then row."""
         key_item = {origin.resource: origin.item for origin in self.definition.key_sources}.get(origin.resource)
         rows = [
-            row for row in pool if key_item and row.items.get(key_item) == key and row.items.get(origin.item) is not None
+            row
+            for row in pool
+            if key_item is not None
+            and row.items.get(key_item) is not None
+            and self._joins(row.items[key_item], FieldSource(resource=origin.resource, item=key_item)) == key
+            and row.items.get(origin.item) is not None
         ]
         newest = max(rows, key=lambda row: (self._updated(origin.resource, row), row.batch, row.row), default=None)
         return None if newest is None else newest.items[origin.item]

@@ -20,6 +20,7 @@ from tests.pools.given import entered, item, pooled, resource
 
 PERSON = KeyItem("person", identifier="resident_number")
 COMPANY = KeyItem("company", identifier="uscc")
+ORGANISATION, REGISTRATION = KeyItem("org", identifier="org_code"), KeyItem("reg", identifier="registration_no")
 WORD, COUNT, DAY = KeyItem("word"), KeyItem("count", DataType.INTEGER), KeyItem("day", DataType.DATE)
 
 
@@ -29,6 +30,10 @@ WORD, COUNT, DAY = KeyItem("word"), KeyItem("count", DataType.INTEGER), KeyItem(
         (PERSON, " １１０１０１ 19491231 002x ", "11010119491231002X"),
         (PERSON, "110101491231002", "11010119491231002" + "7"),
         (COMPANY, "91440300 1922038216", "914403001922038216"),
+        (ORGANISATION, " １9220382－1", "192203821"),
+        (ORGANISATION, "m000100y-4", "M000100Y4"),
+        (ORGANISATION, "19220-3821", "19220-3821"),  # a dash elsewhere is a mistake
+        (REGISTRATION, "4108 0210 0012345", "410802100012345"),
         (WORD, "　豫Ⅱ-1 ", "豫Ⅱ-1"),  # no more is folded than the gate folds
         (WORD, "①号", "①号"),
         (WORD, "ａｂc", "abc"),
@@ -59,7 +64,7 @@ def by_the_gate(part: KeyItem, text: str) -> str | None:
 text = st.text(st.sampled_from("0123456789XxABab①Ⅱ豫ａＢ１　 \t\u200b|\\-"), min_size=1, max_size=20)
 
 
-@given(part=st.sampled_from([PERSON, COMPANY, WORD]), typed_=text)
+@given(part=st.sampled_from([PERSON, COMPANY, ORGANISATION, REGISTRATION, WORD]), typed_=text)
 def test_door_and_gate_agree_on_any_text(part: KeyItem, typed_: str) -> None:
     assert (keys.stored((part,), typed_) or None) == by_the_gate(part, typed_)
 

@@ -41,7 +41,23 @@ def explain(
 
     with mistakes_explained(as_json), opened() as house:
         found = explain_to(house, operator(), base, key, field, purpose).as_dict()
+    if found["numbers"] and not as_json:
+        show([_number(part) for part in found["numbers"]], as_json)
     show(found if as_json else [_line(part) for part in found["fields"]], as_json)
+
+
+def _number(part: dict[str, Any]) -> dict[str, Any]:
+    """Another number of the record, for a reader."""
+    whose = "、".join(part["resources"]) or "全部 all"
+    return {
+        "号码 number": part["number"],
+        "归于 counts as": part["key"],
+        "类别 kind": part["kind"],
+        "自 since": part["since"],
+        "来源 sources": whose,
+        "依据 basis": part["basis"],
+        "经办 by": part["by"],
+    }
 
 
 def _line(part: dict[str, Any]) -> dict[str, Any]:
@@ -53,5 +69,6 @@ def _line(part: dict[str, Any]) -> dict[str, Any]:
         "来源 source": source and f"{source['provider']} {source['resource']}",
         "批次 batch": source.get("batch"),
         "自批次 since": source.get("since_batch"),
+        "原号 under": source.get("number"),
         "其他说法 others": "\n".join(f"{other['provider']}: {other['value']}" for other in others if other["differs"]),
     }

@@ -63,6 +63,52 @@ def return_rows(
         show(acts.return_rows(house, operator(role="quality"), push_id, chosen, reason).as_dict(), as_json)
 
 
+@app.command()
+def candidates(
+    push_id: PushId,
+    rows: Rows = None,
+    base: Annotated[
+        str | None, typer.Option(help="与哪个基础库比对，须有授权；默认本资源的部门库 / a base; default: the own pool")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="用途，同授权 / purpose, as granted")] = None,
+    as_json: Json = False,
+) -> None:
+    """缺主键的行可能是谁：候选主键、得分和理由，不含原值；查看留痕 / whose a row may be, scored and explained; recorded"""
+    from pools import candidates as finding
+
+    with mistakes_explained(as_json), opened() as house:
+        chosen = None if rows is None else ranges.parse(rows)
+        caller = operator(pushes.get(house, push_id).department)
+        found = finding.find(house, caller, push_id, chosen, base=base, purpose=purpose)
+        show(found.as_dict() if as_json else [_candidate(one) for one in found.found], as_json)
+
+
+@app.command("confirm-key")
+def confirm_key(
+    push_id: PushId,
+    row: Annotated[int, typer.Argument(help="行号 / row number")],
+    key: Annotated[str, typer.Argument(help="经核实的主键 / the key, as verified")],
+    reason: Annotated[str, typer.Option(help="依据：怎样核实的 / how it was verified")],
+    as_json: Json = False,
+) -> None:
+    """提供部门确认一行的主键，放行入池 / the provider says whose row it is: it enters the pool under that key"""
+    from pools import way
+
+    with mistakes_explained(as_json), opened() as house, progress(as_json) as watch:
+        caller = operator(pushes.get(house, push_id).department)
+        done = way.confirm_key(house, caller, push_id, row, key, reason, watch).as_dict()
+    show(done if as_json else done | {"act": done["act"]["rows"]}, as_json)
+
+
+def _candidate(one: Any) -> dict[str, Any]:
+    return {
+        "行 row": one.row,
+        "候选主键 key": one.key,
+        "得分 score": one.score,
+        "理由 reasons": "；".join(f"{reason.title}{reason.degree}（{reason.weight:+}）" for reason in one.reasons),
+    }
+
+
 def _for_people(line: Any) -> dict[str, Any]:
     more = " …" if len(line.row_numbers) < line.rows else ""
     return {

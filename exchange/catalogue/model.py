@@ -18,6 +18,11 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+# 公民身份号码, 统一社会信用代码, 组织机构代码, 注册号: see quality/identifiers.py
+Identifier = Literal["resident_number", "uscc", "org_code", "registration_no"]
+LENGTHS: dict[str, int] = {"resident_number": 18, "uscc": 18, "org_code": 9, "registration_no": 15}
+
+
 class ShareType(IntEnum):
     """共享类型, codes of 1272号. The larger the stricter."""
 
@@ -89,7 +94,7 @@ class Item(Frozen):
     scale: int | None = Field(default=None, ge=0)  # decimals of N
     required: bool = False
     code_table: str | None = None  # id of a table in codes.py or the catalogue's own `codes/`
-    identifier: Literal["resident_number", "uscc"] | None = None
+    identifier: Identifier | None = None
     sensitivity: Sensitivity = Sensitivity.NONE
     mask: (
         Literal["name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all"]

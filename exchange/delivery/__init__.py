@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -49,7 +49,8 @@ class Delivery:
 
 
 async def deliver(house: House, reader: Reader, caller: Caller, request: Request) -> Delivery:
-    """Answer a request, or refuse it; either way recorded first, one record for each key.
+    """Answer a request, or refuse it; either way recorded first, one record for each key; two where the key stands for another
+    number: the answer is about both.
 
     Raises:
         RequestInvalid, AccessRefused, NotFound: refused, and recorded; `facts` hold what is missing and whom to ask.
@@ -71,8 +72,9 @@ async def deliver(house: House, reader: Reader, caller: Caller, request: Request
     await access_log.aappend(
         house,
         *(
-            _entry(caller, request, key, "not_found" if record is None else "answered", found.version, digest)
+            _entry(caller, request, subject, "not_found" if record is None else "answered", found.version, digest)
             for key, record in found.records.items()
+            for subject in dict.fromkeys((key, key if record is None else record.key))
         ),
     )
     return delivery
@@ -199,12 +201,14 @@ def _shown_record(
 ) -> dict[str, Any]:
     values, said = {}, {}
     for name in names:
-        value = key if name == key_name else record.values.get(name)
+        value = record.key if name == key_name else record.values.get(name)
         values[name] = masked(hidden[name], value) if name in hidden else value
         ref = record.sources.get(name)
         if ref is not None:
             said[name] = sources.setdefault(ref, f"S{len(sources) + 1}")
-    return {"key": key, "found": True, "closed": record.closed, "values": values, "sources": said}
+    shown = {"key": key, "found": True, "closed": record.closed, "values": values, "sources": said}
+    # the number that counts is among the values when the key was asked for, as any other field is
+    return shown if record.renumbered is None else shown | {"renumbered": asdict(record.renumbered)}
 
 
 def _shown_source(ref: SourceRef, target: Target) -> dict[str, Any]:

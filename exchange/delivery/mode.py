@@ -26,12 +26,22 @@ class SourceRef:
 
 @dataclass(frozen=True)
 class Record:
-    """One golden record or pool row: values by field name and, field by field, who said them."""
+    """One golden record or pool row: values by field name and, field by field, who said them. `key` is another than was asked
+    for where that number stands for it; `renumbered` then says so."""
 
     key: str
     values: Mapping[str, Json]
     sources: Mapping[str, SourceRef]
     closed: bool = False
+    renumbered: "Renumbered | None" = None
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """Why a record is answered under another number than was asked for: changed, wrong or duplicate, and since which day."""
+
+    kind: str
+    since: str
 
 
 @dataclass(frozen=True)

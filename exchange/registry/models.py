@@ -1,6 +1,7 @@
 """Every table of the control database.
 
-Invariant: no column here holds a value that a department pushed; subjects appear as keyed hashes only.
+Invariant: no column here holds a value that a department pushed; subjects appear as keyed hashes only, and the numbers of an
+alias are sealed.
 """
 
 from datetime import date, datetime
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -235,6 +237,21 @@ class QuarantineAct(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class KeyConfirmation(Base):
+    """Whose row a row in quarantine is, as a person of its department says (quality/confirmed.py). `sealed` holds the key, `key`
+    is what evidence knows it by. Append-only: of one row's the newest counts."""
+
+    __tablename__ = "key_confirmation"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    push_id: Mapped[str] = mapped_column(ForeignKey("push.id"), index=True)
+    row: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(CHAR(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Notice(Base):
     """A verdict to be told to its department by one channel. Written with the verdict; `id` is also the message's own id, the
     same however often it is sent. Sent at least once, or given up."""
@@ -283,6 +300,8 @@ class BaseBuild(Base):
     rows: Mapped[int] = mapped_column(BigInteger)
     closed: Mapped[int] = mapped_column(BigInteger)
     conflicts: Mapped[int] = mapped_column(BigInteger)
+    aliases: Mapped[str | None]  # a digest of the numbers it goes by that stand for others; None: there were none
+    unjoined: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # {resource: rows whose older number joins no key}
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)
@@ -302,6 +321,28 @@ class ThemeBuild(Base):
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("theme_id", "number"),)
+class KeyAlias(Base):
+    """A number that stands for another in one base, from a day on (pools/aliases.py). `sealed` holds both, `alias` and `key` are
+    what evidence knows them by. Never changed, only ended."""
+
+    __tablename__ = "key_alias"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base_id: Mapped[str] = mapped_column(String(63))
+    alias: Mapped[str] = mapped_column(CHAR(64))
+    key: Mapped[str] = mapped_column(CHAR(64))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    kind: Mapped[str]  # changed | wrong | duplicate
+    resources: Mapped[list[str]]  # whose rows of that number are meant; none named: everybody's
+    valid_from: Mapped[date]
+    basis: Mapped[str]
+    by: Mapped[str]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    ended_why: Mapped[str | None]
+    __table_args__ = (
+        Index("key_alias_in_force", "base_id", "alias", unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
 
 
 class VersionNamed(Base):

@@ -21,6 +21,7 @@ DOORS = {
     "joserfc": ("exchange/clients.py",),
     "lmdb": ("pools/index.py",),
     "zstandard": ("pools/index.py",),
+    "splink": ("pools/likeness.py",),
     "typer": ("api/cli.py", "api/commands/", "api/terminal.py", "api/reference.py", "api/usage.py"),
     "fastapi": ("api/",),
     "uvicorn": ("infra/",),

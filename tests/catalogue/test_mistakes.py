@@ -31,6 +31,12 @@ def population(**more: Any) -> Parts:
     return {"bases": [make.population(**more), make.legal_entity()]}
 
 
+def entities(key_sources: list[str]) -> make.Entry:
+    """The base of entities, made of these; its only field from the first."""
+    first = key_sources[0].split(".")[0]
+    return make.legal_entity(key_sources=key_sources, fields=[{"name": "entity_name", "sources": [f"{first}.entity_name"]}])
+
+
 def population_field(number: int, **more: Any) -> Parts:
     """The small city, with one field of its population base changed."""
     fields = make.population()["fields"]
@@ -493,6 +499,37 @@ MISTAKES = [
         {"codes": [{"id": "xx", "title": "x", "codes": {}}]},
         ["codes/xx.yaml:3 [xx] field-form：codes 是 “{}”，应是至少一项 / codes is “{}”; expected at least one"],
         id="a code table without codes",
+    ),
+    pytest.param(
+        {"resources": [*make.some_resources(), make.bank_account()], "bases": [entities(["bank_account.org_code"])]},
+        [
+            "bases/legal_entity.yaml:6 [legal_entity.uscc] key-older：bank_account 以旧号为主键，须有至少一个以 uscc 为主键的来源 / bank_account is keyed by an older number; at least one source must be keyed by uscc"
+        ],
+        id="older numbers that nothing joins",
+    ),
+    pytest.param(
+        {
+            "resources": [*make.some_resources(), make.company_archive()],
+            "bases": [entities(["market_entity.uscc", "company_archive.registration_no"])],
+        },
+        [
+            "bases/legal_entity.yaml:7 [legal_entity.uscc] key-older：company_archive 以注册号为主键，须有一个来源同时登记统一社会信用代码和注册号（identifier: registration_no） / company_archive is keyed by a registration number; some source must hold the credit code and the registration number side by side (`identifier: registration_no`)"
+        ],
+        id="registration numbers that no source registers beside a code",
+    ),
+    pytest.param(
+        {"bases": [entities(["market_entity.entity_name"])]},
+        [
+            "bases/legal_entity.yaml:6 [legal_entity.uscc] key-source：market_entity.entity_name 须是该资源的主键项，且 identifier: uscc 或 org_code 或 registration_no / market_entity.entity_name must be a key item of its resource with `identifier: uscc` or `identifier: org_code` or `identifier: registration_no`"
+        ],
+        id="a base of entities keyed by a name",
+    ),
+    pytest.param(
+        population(id="people_alias"),
+        [
+            "bases/people_alias.yaml:1 [people_alias] id-reserved：标识不得以 _alias 结尾（留给别名表） / an id may not end in _alias (kept for the table of aliases)"
+        ],
+        id="a name that the table of aliases has",
     ),
     pytest.param(
         population(key_identifier="idcard"),

@@ -95,7 +95,7 @@ def test_a_catalogue_becomes_dags(tmp_path: Path) -> None:
     )["dags"]
     assert found == {
         "clock": {
-            "tasks": {"overdue": [], "age_out": [], "verify": ["purge"], "purge": []},
+            "tasks": {"overdue": [], "renumber": [], "age_out": [], "verify": ["purge"], "purge": []},
             "schedule": "str",
             "needs": [],
             "updates": [],

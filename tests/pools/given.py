@@ -3,14 +3,16 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from exchange.callers import Caller
 from exchange.catalogue.model import BaseDefinition, DataType, Item, Resource, Share, ShareType
 from exchange.catalogue.sql import literal, quoted, sql_type
 from exchange.house import House
 from exchange.intake.form import form_of
 from exchange.registry import models
-from pools import pool
+from pools import aliases, pool
 from quality.check import row_hash
 
+OPERATOR = Caller(client_id=None, department="", person="经办员")
 # Generated, not real: only their shape matters here.
 DEPARTMENT_CODES = {
     name: f"1141080000000000{place:02}" for place, name in enumerate(["公安局", "卫健委", "民政局", "人社局"])
@@ -119,6 +121,13 @@ def pooled(
     push_id = accepted(house, entry, batch, len(rows), mode=mode, push_id=push_id)
     pool.commit_relation(house, push_id, relation(form_of(entry, mode), rows))
     return push_id
+
+
+def aliased(house: House, base_id: str, old: str, new: str, *resources: str) -> str:
+    """That one number stands for another, from today on; its id. Whether a number is well formed is the door's question."""
+    kind: aliases.Kind = "duplicate" if resources else "changed"
+    wanted = aliases.Alias(aliases.new_id(), old, new, kind, aliases.today(), resources)
+    return aliases.enter(house, OPERATOR, base_id, wanted, "公安局更正通知 2026-11").id
 
 
 def _cell(value: object) -> str:

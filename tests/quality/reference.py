@@ -48,5 +48,9 @@ def org_check(body: str) -> str:
     return {10: "X", 11: "0"}.get(11 - total % 11, str(11 - total % 11))
 
 
+def org_code_ok(code: str) -> bool:
+    return re.fullmatch("[0-9A-Z]{8}[0-9X]", code) is not None and org_check(code[:8]) == code[8]
+
+
 def uscc_inner_ok(code: str) -> bool:
     return org_check(code[8:16]) == code[16]

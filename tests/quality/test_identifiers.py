@@ -113,6 +113,35 @@ def test_a_forged_inner_digit_passes_the_outer_check_only(connection: DuckDBPyCo
     assert column(connection, identifiers.uscc_inner_ok("x"), ["914403001922038203"]) == [False]
 
 
+BAD_ORG = {
+    "192203820": "校验码不符（GB 11714）",
+    "19220382-1": "长度是 10 位，应为 9 位",  # normalising comes first
+    "19220382Y": "含有不允许的字符",
+    "组织机构代码某某某": "含有不允许的字符",
+    "": "长度是 0 位，应为 9 位",
+}
+BAD_REGISTRATION = {
+    "91440300192203821": "长度是 17 位，应为 15 位",
+    "41080210001234X": "含有不允许的字符",
+    "": "长度是 0 位，应为 15 位",
+}
+
+
+def test_the_organisation_code_inside_a_published_code_is_good(connection: DuckDBPyConnection) -> None:
+    inner = column(connection, identifiers.org_code("x"), GOOD_USCC)
+    assert inner == [code[8:17] for code in GOOD_USCC]
+    assert column(connection, identifiers.org_code_ok("x"), [*map(str, inner), None]) == [True] * (len(inner) + 1)
+
+
+def test_bad_older_numbers_say_why(connection: DuckDBPyConnection) -> None:
+    assert column(connection, identifiers.org_code_ok("x"), list(BAD_ORG)) == [False] * len(BAD_ORG)
+    assert column(connection, identifiers.org_code_fault("x"), list(BAD_ORG)) == list(BAD_ORG.values())
+    wrong = list(BAD_REGISTRATION)
+    assert column(connection, identifiers.registration_no_ok("x"), wrong) == [False] * len(wrong)
+    assert column(connection, identifiers.registration_no_fault("x"), wrong) == list(BAD_REGISTRATION.values())
+    assert column(connection, identifiers.registration_no_ok("x"), ["410802100012345", None]) == [True, True]
+
+
 def test_an_unused_pair_of_authority_and_kind(connection: DuckDBPyConnection) -> None:
     assert column(connection, identifiers.uscc_class_known("x"), ["97", "9", "N2", None]) == [False, False, True, True]
 
@@ -157,6 +186,15 @@ def test_resident_numbers_as_the_reference_says(connection: DuckDBPyConnection, 
     assert column(connection, identifiers.upgrade_resident_number("x"), everyone) == [
         reference.upgraded(n) for n in everyone
     ]
+
+
+@MANY
+@given(st.lists(st.one_of(st.from_regex(r"\A[0-9A-Z]{9}\Z"), st.text(max_size=10)), min_size=1, max_size=30))
+def test_organisation_codes_as_the_reference_says(connection: DuckDBPyConnection, codes: list[str]) -> None:
+    codes = [text.replace("\x00", " ") for text in codes]
+    mended = [c[:8] + reference.org_check(c[:8]) for c in codes if len(c) == 9 and set(c) <= set(reference.ALPHABET_11714)]
+    everyone = codes + mended
+    assert column(connection, identifiers.org_code_ok("x"), everyone) == [reference.org_code_ok(c) for c in everyone]
 
 
 @MANY

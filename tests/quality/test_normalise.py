@@ -60,6 +60,16 @@ TEXTS: dict[str, tuple[Item, bool, dict[str, str | None]]] = {
             "4108001": "4108001",
         },
     ),
+    "organisation codes: width, case, blanks, the dash": (
+        item("C", identifier="org_code"),
+        True,
+        {
+            "19220382-1": "192203821",
+            "ｍ０００１００ｙ－４": "M000100Y4",
+            "192203821": "192203821",
+            "19-2203821": "19-2203821",
+        },
+    ),
     "numbers: width, blanks, thousands": (
         item("N"),
         False,
@@ -178,6 +188,7 @@ def test_a_date_read_at_once_is_read_as_by_its_patterns(connection: DuckDBPyConn
 @given(st.lists(st.text(max_size=25).map(lambda text: text.replace("\x00", " ")), min_size=1, max_size=20))
 def test_no_text_whatever_makes_it_raise_or_change_twice(connection: DuckDBPyConnection, texts: list[str]) -> None:
     kinds = [item(kind) for kind in "CNYDTLMIBF"] + [item("C", identifier="resident_number"), item("C", identifier="uscc")]
+    kinds += [item("C", identifier="org_code"), item("C", identifier="registration_no")]
     for one in kinds:
         found = kept(connection, one, texts)
         assert kept(connection, one, found) == found

@@ -23,6 +23,7 @@ _FAMILY: Final = {
     **dict.fromkeys((DataType.TEXT, DataType.MEMO), "text"),
     **dict.fromkeys((DataType.NUMBER, DataType.MONEY, DataType.INTEGER, DataType.DOUBLE, DataType.FLOAT), "number"),
 }
+OLDER_NUMBERS: Final = ("org_code", "registration_no")  # by which rows join a 统一社会信用代码 (pools/registered.py)
 MOST_DIGITS: Final = 38  # of the engine's decimals
 _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 MASKS: Final = ("name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all")
@@ -72,6 +73,7 @@ def _sources_known(base: Written[BaseDraft], reading: Reading) -> None:
 
 def _key_sources(base: Written[BaseDraft], reading: Reading) -> None:
     entry = base.entry
+    may_be = (entry.key_identifier, *(OLDER_NUMBERS if entry.key_identifier == "uscc" else ()))
     keyed = {source.resource for source in entry.key_sources}
     told: set[str] = set()
     once(
@@ -89,16 +91,41 @@ def _key_sources(base: Written[BaseDraft], reading: Reading) -> None:
                 f"{source.resource} 供给 {field}，但 key_sources 未写它的主键项",
                 f"{source.resource} feeds {field}, but key_sources does not name its key item",
             )
-        if (
-            not field
-            and found is not None
-            and (source.item not in found[0].key or found[1].identifier != entry.key_identifier)
-        ):
+        if not field and found is not None and (source.item not in found[0].key or found[1].identifier not in may_be):
             reading.findings.add(
                 place,
                 "key-source",
-                f"{source.resource}.{source.item} 须是该资源的主键项，且 identifier: {entry.key_identifier}",
-                f"{source.resource}.{source.item} must be a key item of its resource with `identifier: {entry.key_identifier}`",
+                f"{source.resource}.{source.item} 须是该资源的主键项，且 identifier: {' 或 '.join(may_be)}",
+                f"{source.resource}.{source.item} must be a key item of its resource with "
+                f"{' or '.join(f'`identifier: {name}`' for name in may_be)}",
+            )
+
+
+def _older_numbers(base: Written[BaseDraft], reading: Reading) -> None:
+    """A 组织机构代码 is found in the codes of other sources, a 注册号 beside one: there must be such a source."""
+    found = {
+        number: pair
+        for number, source in enumerate(base.entry.key_sources)
+        if (pair := _item_of(source, reading)) is not None
+    }
+    codes = [entry for entry, item in found.values() if item.identifier == base.entry.key_identifier]
+    paired = any(item.identifier == "registration_no" for entry in codes for item in entry.items)
+    for number, (entry, item) in found.items():
+        place = base.place("key_sources", number, item=base.entry.key)
+        if item.identifier in OLDER_NUMBERS and not codes:
+            reading.findings.add(
+                place,
+                "key-older",
+                f"{entry.id} 以旧号为主键，须有至少一个以 {base.entry.key_identifier} 为主键的来源",
+                f"{entry.id} is keyed by an older number; at least one source must be keyed by {base.entry.key_identifier}",
+            )
+        elif item.identifier == "registration_no" and not paired:
+            reading.findings.add(
+                place,
+                "key-older",
+                f"{entry.id} 以注册号为主键，须有一个来源同时登记统一社会信用代码和注册号（identifier: registration_no）",
+                f"{entry.id} is keyed by a registration number; some source must hold the credit code and the registration "
+                "number side by side (`identifier: registration_no`)",
             )
 
 
@@ -171,14 +198,15 @@ def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
 
 
 def _id_kept_free(base: Written[BaseDraft], reading: Reading) -> None:
-    """The table of a base's conflicts has its name."""
-    if base.entry.id.endswith("_conflict"):
-        reading.findings.add(
-            base.place("id"),
-            "id-reserved",
-            "标识不得以 _conflict 结尾（留给冲突表）",
-            "an id may not end in _conflict (kept for the table of conflicts)",
-        )
+    """The tables of a base's conflicts and aliases have its name."""
+    for ending, zh, en in (("_conflict", "冲突表", "conflicts"), ("_alias", "别名表", "aliases")):
+        if base.entry.id.endswith(ending):
+            reading.findings.add(
+                base.place("id"),
+                "id-reserved",
+                f"标识不得以 {ending} 结尾（留给{zh}）",
+                f"an id may not end in {ending} (kept for the table of {en})",
+            )
 
 
 def _benchmark(base: Written[BaseDraft], reading: Reading) -> None:
@@ -200,6 +228,7 @@ BASE_RULES: Final[tuple[Callable[[Written[BaseDraft], Reading], None], ...]] = (
     _id_kept_free,
     _sources_known,
     _key_sources,
+    _older_numbers,
     _fields,
     _benchmark,
 )

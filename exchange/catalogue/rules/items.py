@@ -9,7 +9,7 @@ from typing import Final
 from exchange.catalogue import codes
 from exchange.catalogue.draft import Reading, ResourceDraft, Written
 from exchange.catalogue.findings import Place
-from exchange.catalogue.model import DataType, Item, Sensitivity, ShareType
+from exchange.catalogue.model import LENGTHS, DataType, Item, Sensitivity, ShareType
 from exchange.catalogue.rules.common import near, share_class
 
 _SIZED: Final = {DataType.TEXT: 4000, DataType.MEMO: 1_000_000, DataType.NUMBER: 38, DataType.INTEGER: 18}
@@ -89,12 +89,13 @@ def _item_codes(item: Item, place: Place, _: Written[ResourceDraft], reading: Re
 def _item_identifier(item: Item, place: Place, _: Written[ResourceDraft], reading: Reading) -> None:
     if item.identifier is None:
         return
-    if item.type is not DataType.TEXT or (item.length is not None and item.length < 18):
+    long = LENGTHS[item.identifier]
+    if item.type is not DataType.TEXT or (item.length is not None and item.length < long):
         reading.findings.add(
             place,
             "identifier-type",
-            "标识符应为 C 型、长度不小于 18，如 C18",
-            "an identifier is of type C, 18 long or longer, as in C18",
+            f"标识符应为 C 型、长度不小于 {long}，如 C{long}",
+            f"an identifier is of type C, {long} long or longer, as in C{long}",
         )
     if item.identifier == "resident_number" and item.sensitivity is not Sensitivity.PERSONAL:
         reading.findings.add(

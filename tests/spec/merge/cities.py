@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from exchange.catalogue.model import BaseDefinition, DataType, Resource
 from exchange.house import House
-from pools import lake, merge
+from pools import aliases, lake, merge
 from pools.explain import explain
 from pools.survivorship import pointer
 from tests.drawn import Row
@@ -21,6 +21,12 @@ class City(Protocol):
 
     def push(self, resource: str, rows: list[Row]) -> None:
         """A full push of one resource becomes its pool."""
+
+    def alias(self, old: str, new: str, *resources: str) -> None:
+        """From today on `old` stands for `new`; with resources: in their rows alone."""
+
+    def end_alias(self, old: str) -> None:
+        """From the next build on it does not."""
 
     def build(self) -> None: ...
 
@@ -46,10 +52,17 @@ class EngineCity:
         self.definition = definition
         self.resources = {resource.id: resource for resource in resources}
         self.batches = 0
+        self.aliases: dict[str, str] = {}
 
     def push(self, resource: str, rows: list[Row]) -> None:
         self.batches += 1
         given.pooled(self.house, self.resources[resource], self.batches, rows)
+
+    def alias(self, old: str, new: str, *resources: str) -> None:
+        self.aliases[old] = given.aliased(self.house, self.definition.id, old, new, *resources)
+
+    def end_alias(self, old: str) -> None:
+        aliases.end(self.house, given.OPERATOR, self.aliases.pop(old), "登记有误")
 
     def build(self) -> None:
         merge.build(self.house, self.definition.id)
@@ -107,6 +120,12 @@ class ReferenceCity:
         kinds = {item.name: item.type for item in self.reference.resources[resource].items}
         typed = [{name: _typed(cell, kinds[name]) for name, cell in row.items()} for row in rows]
         self.reference.push(resource, self.batches, typed)
+
+    def alias(self, old: str, new: str, *resources: str) -> None:
+        self.reference.alias(old, new, resources)
+
+    def end_alias(self, old: str) -> None:
+        self.reference.end_alias(old)
 
     def build(self) -> None:
         self.reference.build()

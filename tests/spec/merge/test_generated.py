@@ -1,7 +1,8 @@
-"""Random cities: departments, authorities, nulls, ties, deletions and re-pushes; engine and reference must agree on every row."""
+"""Random cities: departments, authorities, nulls, ties, deletions, aliases and re-pushes; engine and reference must agree on every row."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -12,15 +13,16 @@ from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldS
 from exchange.house import House
 from tests.drawn import Row
 from tests.pools.given import item, resource
-from tests.spec.merge.cities import EngineCity, ReferenceCity
+from tests.spec.merge.cities import City, EngineCity, ReferenceCity
 
 KEYS = [str(n) for n in range(1, 7)]
 COLUMNS = ("aa", "bb", "cc")
 TIMES = ("2026-01-01", "2026-01-02 12:00:00", "1999-12-31")
 DEPARTMENTS = ("公安局", "卫健委", "民政局", "人社局")
 
-Push = tuple[str, list[Row]]
-World = tuple[BaseDefinition, list[Resource], list[Push | None]]  # None: build
+Step = Callable[[City], None]  # one that says what it does when a test fails: a methodcaller
+World = tuple[BaseDefinition, list[Resource], list[Step]]
+BUILD: Step = methodcaller("build")
 
 cell = st.sampled_from(["甲", "乙", "丙", None])
 
@@ -51,11 +53,35 @@ def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
         key_sources=tuple(FieldSource(resource=entry.id, item="person") for entry in resources),
         fields=fields,
     )
-    between = [
-        None if draw(st.booleans()) else _push(draw, draw(st.sampled_from(resources)))
-        for _ in range(draw(st.integers(0, 5)))
-    ]
-    return definition, resources, [_push(draw, resources[0]), *between, None]
+    stands_for: dict[str, str] = {}
+    between = [_step(draw, resources, stands_for) for _ in range(draw(st.integers(0, 7)))]
+    return definition, resources, [_push(draw, resources[0]), *between, BUILD]
+
+
+def _step(draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str]) -> Step:
+    """A push, a build, an alias, or the end of one; `stands_for` is what stands so far."""
+    kind = draw(st.sampled_from(["push", "push", "build", "build", "alias", "end"]))
+    if kind == "build":
+        return BUILD
+    if kind == "end" and stands_for:
+        old = draw(st.sampled_from(sorted(stands_for)))
+        del stands_for[old]
+        return methodcaller("end_alias", old)
+    if kind == "alias":
+        pairs = [(old, new) for old in KEYS for new in KEYS if old not in stands_for and old not in _way(stands_for, new)]
+        old, new = draw(st.sampled_from(pairs))
+        stands_for[old] = new
+        whose = st.lists(st.sampled_from([entry.id for entry in resources]), max_size=2, unique=True)
+        return methodcaller("alias", old, new, *draw(whose))
+    return _push(draw, draw(st.sampled_from(resources)))
+
+
+def _way(stands_for: dict[str, str], number: str) -> list[str]:
+    """A number and those that it leads to."""
+    way = [number]
+    while way[-1] in stands_for:
+        way.append(stands_for[way[-1]])
+    return way
 
 
 def _resource(draw: st.DrawFn, name: str, place: int) -> Resource:
@@ -67,7 +93,7 @@ def _resource(draw: st.DrawFn, name: str, place: int) -> Resource:
     return resource(name, items, ("no",) if kind == "own key" else ("person",), DEPARTMENTS[place], **more)
 
 
-def _push(draw: st.DrawFn, entry: Resource) -> Push:
+def _push(draw: st.DrawFn, entry: Resource) -> Step:
     unique = entry.key == ("person",) and entry.duplicates != "allow"
     keys = st.sampled_from(KEYS) if unique else st.sampled_from([*KEYS, None])
     people = draw(st.lists(keys, max_size=8, unique=unique))
@@ -77,7 +103,7 @@ def _push(draw: st.DrawFn, entry: Resource) -> Push:
         if any(wanted.is_timestamp for wanted in entry.items):
             row["updated"] = draw(st.sampled_from([*TIMES, None]))
         rows.append(row)
-    return entry.id, rows
+    return methodcaller("push", entry.id, rows)
 
 
 def agree(house: House, world: World) -> None:
@@ -86,11 +112,8 @@ def agree(house: House, world: World) -> None:
     engine, reference = EngineCity(house, definition, resources), ReferenceCity(definition, resources)
     for step in steps:
         for city in (engine, reference):
-            if step is None:
-                city.build()
-            else:
-                city.push(*step)
-        if step is None:
+            step(city)
+        if step is BUILD:
             assert engine.base() == reference.base()
             assert engine.conflicts() == reference.conflicts()
     assert engine.since() == reference.since()
