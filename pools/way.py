@@ -1,8 +1,7 @@
 """The way of a push, of a base and of a theme, without a scheduler: the same functions the clock calls, in the same order."""
 
-from contextlib import suppress
-
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 
 from exchange import catalogue

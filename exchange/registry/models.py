@@ -321,6 +321,8 @@ class ThemeBuild(Base):
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("theme_id", "number"),)
+
+
 class KeyAlias(Base):
     """A number that stands for another in one base, from a day on (pools/aliases.py). `sealed` holds both, `alias` and `key` are
     what evidence knows them by. Never changed, only ended."""

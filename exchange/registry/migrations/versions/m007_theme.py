@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "m007"
-down_revision = "m005"
+down_revision = "m006"
 
 
 def upgrade() -> None:
