@@ -140,7 +140,7 @@ def test_a_row_without_key_type_or_identifier_can_not_enter_and_keeps_the_others
     assert refused.value.zh == (
         f"推送 {push} 的这些行不能放行：第 2 行 code.required（编号必填）；第 4 行 code.length（编号不超过 4 个字符）；"
         "第 3 行 rooms.type（房间数应为 I 型（BIGINT））。没有主键、类型或标识符不合格的行无法入库和查到，请改正后重新推送，"
-        "或用 --rows 只放行其余的行"
+        "或确认其主键（exchange quarantine confirm-key），或用 --rows 只放行其余的行"
     )
     assert refused.value.facts["rules"] == {"code.required": [2], "code.length": [4], "rooms.type": [3]}
     assert rows(house) == [("A1", "甲所", 1, 1)]
