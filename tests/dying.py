@@ -63,6 +63,14 @@ def release(house: House, push_id: str, department: str) -> None:
     way.release(house, Caller(None, department, "李工"), push_id, None, "属实")
 
 
+def alias(house: House, base_id: str, old: str, new: str) -> None:
+    way.alias(house, Caller(None, "", "李工"), base_id, old, new, kind="changed", basis="公安局更正通知")
+
+
+def confirm_key(house: House, push_id: str, department: str, row: int, key: str) -> None:
+    way.confirm_key(house, Caller(None, department, "李工"), push_id, row, key, "电话核实")
+
+
 LANDING = ("exchange/intake/landing.py", "exchange/intake/tables.py", "exchange/intake/leftovers.py", "exchange/seal.py")
 GATE = tuple(f"quality/{name}.py" for name in ("gate", "check", "expectations", "quarantine", "staging", "verdict"))
 STEPS = {
@@ -72,6 +80,10 @@ STEPS = {
     "confirm": Step(confirm, (*GATE, "exchange/registry/registry.py")),
     "admit": Step(pool.admit, ("pools/pool.py", "quality/staging.py", *LAKE)),
     "release": Step(release, ("pools/release.py", "pools/pool.py", "quality/acts.py", "quality/staging.py", *LAKE)),
+    "alias": Step(
+        alias, (*(f"pools/{name}.py" for name in ("aliases", "renumber", "registered", "merge", "index")), *LAKE)
+    ),
+    "confirm a key": Step(confirm_key, ("quality/confirmed.py", "pools/release.py", "pools/way.py", *LAKE)),
     "build": Step(merge.build, ("pools/merge.py", *LAKE)),
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
