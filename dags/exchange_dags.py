@@ -19,7 +19,16 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, AssetAny, get_current_context, get_parsing_context, task
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAny,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    get_current_context,
+    get_parsing_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from exchange.catalogue.snapshot import read_snapshot
@@ -31,6 +40,7 @@ SNAPSHOT = Path(os.environ.get("EXCHANGE_DATA", "var")) / "catalogue.json"
 START = datetime(2025, 1, 1, tzinfo=timezone(timedelta(hours=8)))
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,47}$")
 RELATION = re.compile(r"^(base|pool):[a-z][a-z0-9_]{1,47}$")
+MIDNIGHT = CronTriggerTimetable("5 0 * * *", timezone="Asia/Shanghai")  # when the orders of a new day are in force
 AGAIN: dict[str, Any] = {"retries": 3, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": True}
 
 log = logging.getLogger(__name__)
@@ -258,16 +268,18 @@ def push_dag(entry: dict[str, Any]) -> DAG:
 
 
 def base_dag(entry: dict[str, Any]) -> DAG:
-    """merge -> swap, whenever one of its pools changed."""
+    """merge -> swap, whenever one of its pools changed; daily too, where an order of authority comes into force on some day."""
     base = _name(entry, "id")
     sources = entry.get("key_sources")
     if not isinstance(sources, list) or not sources:
         raise BadEntry(f"基础库 {base} 没有 key_sources / base {base} has no key_sources")
-    needed = sorted({_name(source, "resource") for source in sources})
+    parts = [sources, *(each.get("parent_sources", ()) for each in entry.get("satellites", ()))]
+    needed = sorted({_name(source, "resource") for part in parts for source in part})
+    pools = AssetAny(*(Asset(f"pool://{resource}") for resource in needed))
     with DAG(
         f"base_{base}",
         description=str(entry.get("title", "")),
-        schedule=AssetAny(*(Asset(f"pool://{resource}") for resource in needed)),
+        schedule=AssetOrTimeSchedule(timetable=MIDNIGHT, assets=pools) if _dated(entry) else pools,
         start_date=START,
         catchup=False,
         max_active_runs=1,
@@ -294,6 +306,12 @@ def theme_dag(entry: dict[str, Any]) -> DAG:
     ) as dag:
         step(serve)(step(refresh)(theme))
     return dag
+
+
+def _dated(entry: dict[str, Any]) -> bool:
+    """Whether the authority of any field is dated."""
+    parts = [entry, *entry.get("satellites", ())]
+    return any(field.get("authority") for part in parts for field in part.get("fields", ()))
 
 
 def clock_dag() -> DAG:

@@ -67,7 +67,12 @@ def sql(names: Sequence[str]) -> str:
     """SQL: the spelling of a row's key."""
     if len(names) == 1:
         return f"{quoted(names[0])}::VARCHAR"
-    return " || '|' || ".join(rf"replace(replace({quoted(name)}::VARCHAR, '\', '\\'), '|', '\|')" for name in names)
+    return " || '|' || ".join(escaped(quoted(name)) for name in names)
+
+
+def escaped(expression: str) -> str:
+    """SQL: one part of a key of several items."""
+    return rf"replace(replace({expression}::VARCHAR, '\', '\\'), '|', '\|')"
 
 
 def split(typed: str) -> list[str]:

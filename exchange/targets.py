@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from exchange.catalogue import relations
@@ -144,7 +144,8 @@ def _base(session: Session, name: str) -> Target | None:
     version = session.scalars(newest.limit(1)).one_or_none()
     if version is None or version.digest == RETIRED:
         return None
-    base = BaseDefinition.model_validate(version.definition)
+    today = session.execute(select(func.timezone("Asia/Shanghai", func.now()))).scalar_one().date()
+    base = BaseDefinition.model_validate(version.definition).on(today)
     used = {source.resource for source in (*base.key_sources, *(s for field in base.fields for s in field.sources))}
     rows = {row.id: row for row in session.scalars(select(models.Resource).where(models.Resource.id.in_(used)))}
     departments = _providers(session)

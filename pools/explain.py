@@ -21,9 +21,11 @@ from exchange.errors import NotFound
 from exchange.house import House
 from exchange.keys import KeyItem
 from exchange.registry.models import BaseBuild
-from pools import aliases, lake, merge, pool, renumber, said, survivorship
+from pools import aliases, authority, lake, links, merge, pool, renumber, rows, said, survivorship
 from pools.aliases import AliasView
+from pools.links import LinkFollowed
 from pools.pool import PoolCommitView
+from pools.rows import RowExplained
 from pools.said import First
 from pools.survivorship import Source
 
@@ -91,6 +93,8 @@ class Explanation:
     forgotten: tuple[str, ...] = ()
     asked: str | None = None
     numbers: tuple[Number, ...] = ()
+    rows: tuple[RowExplained, ...] = ()  # of its satellites
+    links: tuple[LinkFollowed, ...] = ()  # where they lead now
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -103,14 +107,14 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
         NotFound: no such base, build, key or field. The key is not repeated in the message.
     """
     newest = _newest(house, base_id)
-    definition = catalogue.base_at(house, base_id, newest.base_version)
+    definition = authority.definition_of(house, newest)
     asked = keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), key)
     with lake.opened(house) as connection:
         known = _Numbers(house, connection, newest, asked)
         key = known.key
         row = _golden(house, connection, newest, key)
         seen = _build_of(house, base_id, row["_build"])
-        definition = catalogue.base_at(house, base_id, seen.base_version)
+        definition = authority.definition_of(house, seen)
         wanted = [kept for kept in _fields(definition, field) if survivorship.pointer(kept.name) in row]
         sources = merge.sources_of(house, definition, seen.inputs)
         then = _last_seen(house, connection, known, seen) if row["_closed"] else known
@@ -119,8 +123,29 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
         }
         explained = tuple(_explained(wanted_field, row, history) for wanted_field in wanted)
         forgotten = tuple(sorted(name for name, one in history.items() if one.forgotten))
+        under = () if field is not None else _rows_under(house, connection, newest, key)
+        linked = _linked(house, connection, definition, row, field)
     other = None if asked == key else asked
-    return Explanation(base_id, newest.id, key, row["_closed"], explained, forgotten, other, known.shown())
+    return Explanation(base_id, newest.id, key, row["_closed"], explained, forgotten, other, known.shown(), under, linked)
+
+
+def _rows_under(house: House, connection: DuckDBPyConnection, newest: BaseBuild, key: str) -> tuple[RowExplained, ...]:
+    def made(number: int) -> tuple[BaseDefinition, BaseBuild]:
+        built = _build_of(house, newest.base_id, number)
+        return authority.definition_of(house, built), built
+
+    return rows.explained(connection, authority.definition_of(house, newest), newest, key, made)
+
+
+def _linked(
+    house: House, connection: DuckDBPyConnection, definition: BaseDefinition, row: Row, field: str | None
+) -> tuple[LinkFollowed, ...]:
+    wanted = definition.model_copy(
+        update={"links": tuple(link for link in definition.links if field in (None, link.field))}
+    )
+    with house.registry.session() as session:
+        found = links.targets(house, session, wanted)
+    return links.follow(connection, wanted, row, found)
 
 
 class _Numbers:
@@ -254,9 +279,9 @@ class _History:
         """The batch that a row itself came with, which may be older than any version that is kept."""
         resource = catalogue.resource_at(self.house, view.resource_id, view.resource_version)
         typed = survivorship.typed(resource.item(field.sources[place].item), field)
-        rows = lake.version(pool.table(resource.id), view.snapshot)
+        pooled = lake.version(pool.table(resource.id), view.snapshot)
         found = self.connection.execute(
-            f"SELECT _batch, _push FROM {rows} WHERE list_contains(?, {quoted(self.key_item)}) AND {typed} = ? "
+            f"SELECT _batch, _push FROM {pooled} WHERE list_contains(?, {quoted(self.key_item)}) AND {typed} = ? "
             "ORDER BY 1 LIMIT 1",
             [self.numbers, value],
         ).fetchone()
@@ -275,9 +300,11 @@ class _History:
             asked = [part for part in parts if part is not None]
             found: dict[int, Row] = {}
             if asked:
-                rows = self.connection.execute(" UNION ALL BY NAME ".join(asked), [self.key] * len(asked))
-                names = [column[0] for column in rows.description]
-                found = {row["_place"]: row for row in (dict(zip(names, cells, strict=True)) for cells in rows.fetchall())}
+                answered = self.connection.execute(" UNION ALL BY NAME ".join(asked), [self.key] * len(asked))
+                names = [column[0] for column in answered.description]
+                found = {
+                    row["_place"]: row for row in (dict(zip(names, cells, strict=True)) for cells in answered.fetchall())
+                }
             yield from (found.get(place, {}) for place in range(len(some)))
 
     def _one(self, place: int, view: PoolCommitView) -> str | None:
@@ -346,11 +373,7 @@ def _newest(house: House, base_id: str) -> BaseBuild:
     with house.registry.session() as session:
         built = merge.last_build(session, definition.id)
     if built is None:
-        raise NotFound(
-            f"基础库 {base_id} 还没有归并过，请先运行 exchange build {base_id}",
-            f"base {base_id} was never built; run `exchange build {base_id}` first",
-            base=base_id,
-        )
+        raise merge.never_built(base_id)
     return built
 
 

@@ -226,7 +226,12 @@ def replacing(
 
 def hashed(column: str) -> str:
     """The hash (SQL, not negative) by which DuckLake's `bucket` splits text."""
-    return f"(murmur3_32({quoted(column)}::VARCHAR) & 2147483647)"
+    return hashed_sql(quoted(column))
+
+
+def hashed_sql(expression: str) -> str:
+    """The same of an expression."""
+    return f"(murmur3_32(({expression})::VARCHAR) & 2147483647)"
 
 
 def bucket_of(column: str) -> str:

@@ -7,7 +7,7 @@ killed before it was written down is adopted by the next run instead of being re
 
 import secrets
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from duckdb import DuckDBPyConnection
@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from exchange import catalogue, events
 from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import BaseDefinition, FieldSource
-from exchange.errors import AgedOut
+from exchange.catalogue.sql import quoted
+from exchange.errors import AgedOut, NotFound
 from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, Resource
-from pools import aliases, lake, pool, registered, renumber, survivorship
+from pools import aliases, authority, contested, lake, links, pool, registered, renumber, satellites, survivorship
 from pools.aliases import Alias
 from pools.survivorship import Source
 
@@ -44,18 +45,22 @@ class BuildView:
     closed: int
     conflicts: int
     unjoined: dict[str, int]
+    authority_on: date
+    satellites: dict[str, dict[str, int]]
+    links: dict[str, dict[str, Any]]
     built_at: datetime
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {"built_at": self.built_at.isoformat()}
+        return asdict(self) | {"built_at": self.built_at.isoformat(), "authority_on": self.authority_on.isoformat()}
 
 
-def build(house: House, base_id: str, progress: Progress = silent) -> BuildView | None:
+def build(house: House, base_id: str, progress: Progress = silent, on: date | None = None) -> BuildView | None:
     """Build a base from the newest versions of its pools, by the aliases in force.
 
     Returns None when there is nothing to do: no input and no alias changed since the last build, or no source has pooled
     anything yet (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds. While a pool
     is still of another key or type than the catalogue in force, the base goes on under the definition it was built by.
+    `on`: the day whose orders of authority count; None: today.
 
     Raises:
         NotFound: no such base.
@@ -70,19 +75,24 @@ def build(house: House, base_id: str, progress: Progress = silent) -> BuildView 
         numbers = aliases.in_force(house, session, base_id)
         older = any(registered.has_older(definition, source) for source in sources_of(house, definition, inputs))
         mark = aliases.digest(numbers, older_numbers=older)
-        if not _worth_building(definition, inputs, mark, last):
+        day = on or authority.today(session)
+        if not _worth_building(definition, inputs, mark, last, day):
             return None
         facts = {
             "number": last.number + 1 if last else 1,
             "base_version": definition.version,
             "inputs": inputs,
             "aliases": mark,
+            "authority_on": day.isoformat(),
         }
+        linked = links.targets(house, session, definition)
         done = lake.commit(
             house,
             author=_author(base_id),
             receipt=_new_id(session),
-            work=lambda connection: _Merge(house, connection, definition, last, numbers, facts, progress).run(),
+            work=lambda connection: _Merge(
+                house, connection, definition.on(day), last, numbers, facts, linked, progress
+            ).run(),
         )
         return _view(_record(session, base_id, done))
 
@@ -110,6 +120,15 @@ def aged_out(house: House, session: Session, built: BaseBuild) -> AgedOut:
         oldest=oldest.id,
         number=oldest.number,
         since=since.isoformat(timespec="seconds"),
+    )
+
+
+def never_built(base_id: str) -> NotFound:
+    """That there is no build of a base yet, and what to do."""
+    return NotFound(
+        f"基础库 {base_id} 还没有归并过，请先运行 exchange build {base_id}",
+        f"base {base_id} was never built; run `exchange build {base_id}` first",
+        base=base_id,
     )
 
 
@@ -148,7 +167,7 @@ def conflict_table(base_id: str) -> str:
 def newest_inputs(session: Session, definition: BaseDefinition) -> Inputs:
     """For each pool that feeds the base and holds something: which version would go in."""
     inputs: Inputs = {}
-    for origin in definition.key_sources:
+    for origin in definition.feeders:
         row = session.execute(
             select(PoolCommit, Push, Department.name)
             .join(Push, Push.id == PoolCommit.push_id)
@@ -199,8 +218,11 @@ class _Merge:
         last: BaseBuild | None,
         numbers: list[Alias],
         facts: lake.Facts,
+        linked: dict[str, links.Target | None],
         progress: Progress,
     ) -> None:
+        self.house = house
+        self.linked = linked
         self.connection = connection
         self.definition = definition
         self.numbers = registered.Numbers(connection, definition, sources_of(house, definition, facts["inputs"]), numbers)
@@ -208,10 +230,13 @@ class _Merge:
         self.buckets = house.settings.merge_buckets
         self.facts = facts
         self.progress = progress
+        self.tally = contested.Tally(definition, self.sources)
+        self.last: tuple[BaseDefinition, int] | None = None
         self.previous: tuple[BaseDefinition, str] | None = None
         if last is not None:
-            before = catalogue.base_at(house, definition.id, last.base_version)
+            before = authority.definition_of(house, last)
             was = lake.version(table(definition.id), last.snapshot)
+            self.last = (before, last.snapshot)
             self.previous = (before, renumber.before(connection, was, before.key, numbers))
 
     def run(self) -> lake.Facts:
@@ -230,7 +255,19 @@ class _Merge:
                 for name, count in self._bucket(bucket, base, conflict).items():
                     counts[name] += count
         self.progress("merge", self.buckets, self.buckets)
-        return self.facts | counts | {"unjoined": self.numbers.unjoined}
+        return self.facts | counts | {"unjoined": self.numbers.unjoined} | self._parts()
+
+    def _parts(self) -> lake.Facts:
+        """What goes with the base in the same commit: its satellites, where its links lead, what was contested."""
+        built, conflicting = (f"lake.{quoted(name(self.definition.id))}" for name in (table, conflict_table))
+        merging = satellites.Merging(
+            self.house, self.connection, self.definition, self.last, self.numbers.listed, self.facts
+        )
+        return {
+            "satellites": merging.run(built),
+            "links": links.count(self.connection, self.definition, built, self.linked, self.buckets),
+            "contested": self.tally.facts(self.connection, conflicting) + merging.contested,
+        }
 
     def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
         definition, joined = self.definition, "temp.joined"
@@ -241,6 +278,7 @@ class _Merge:
         )
         differing = survivorship.conflicts(definition, self.sources, joined)
         conflicts = self._run(f"INSERT INTO {conflict} {differing}") if differing else 0
+        self.tally.add(self.connection, joined)
         gone = 0
         if self.previous is not None:
             before, previous = self.previous
@@ -265,7 +303,7 @@ def _readable(
     inputs = newest_inputs(session, definition)
     late = {
         origin.resource
-        for origin in definition.key_sources
+        for origin in definition.origins
         if origin.resource in inputs and _behind(house, session, origin, inputs[origin.resource])
     }
     if not late:
@@ -275,6 +313,7 @@ def _readable(
     before = catalogue.base_at(house, definition.id, last.base_version)
     kept = newest_inputs(session, before)
     fits = all(source.item(source.key_item) is not None for source in sources_of(house, before, kept))
+    fits = fits and satellites.readable(house, before, kept)
     return before, kept if fits else {}
 
 
@@ -287,10 +326,14 @@ def _behind(house: House, session: Session, origin: FieldSource, facts: dict[str
     return all(item.name != origin.item for item in pooled.items)
 
 
-def _worth_building(definition: BaseDefinition, inputs: Inputs, mark: str | None, last: BaseBuild | None) -> bool:
+def _worth_building(
+    definition: BaseDefinition, inputs: Inputs, mark: str | None, last: BaseBuild | None, day: date
+) -> bool:
     if not inputs:
         return False
     if last is None or last.base_version != definition.version or last.aliases != mark:
+        return True
+    if authority.turned(definition, last.authority_on, day):
         return True
     return {name: facts["snapshot"] for name, facts in inputs.items()} != {
         name: facts["snapshot"] for name, facts in last.inputs.items()
@@ -307,9 +350,13 @@ def _adopt_orphan(house: House, session: Session, base_id: str) -> None:
 
 
 def _record(session: Session, base_id: str, done: lake.Commit) -> BaseBuild:
-    facts = done.facts
-    built = BaseBuild(id=done.receipt, base_id=base_id, snapshot=done.snapshot, **facts)
+    facts = dict(done.facts)
+    counted = facts.pop("contested", [])
+    day = date.fromisoformat(facts.pop("authority_on"))
+    built = BaseBuild(id=done.receipt, base_id=base_id, snapshot=done.snapshot, authority_on=day, **facts)
     session.add(built)
+    session.flush()
+    contested.record(session, built, counted)
     counts = {name: facts[name] for name in ("number", "rows", "closed", "conflicts")}
     events.record(session, events.Tag.BASE_BUILT, object_id=done.receipt, base=base_id, snapshot=done.snapshot, **counts)
     session.flush()

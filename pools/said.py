@@ -74,7 +74,7 @@ def _asked_for(session: Session, resource_id: str) -> dict[str, set[str]]:
         if row.digest == RETIRED:
             continue
         base = BaseDefinition.model_validate(row.definition)
-        items = {source.item for field in base.fields for source in field.sources if source.resource == resource_id}
+        items = {source.item for field in base.fields for source in field.every_source if source.resource == resource_id}
         for origin in base.key_sources:
             if origin.resource == resource_id:
                 asked.setdefault(origin.item, set()).update(items)

@@ -17,7 +17,7 @@ from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ThemeBuild
-from pools import aliases, lake, merge, pool, survivorship, theme
+from pools import aliases, authority, lake, merge, pool, survivorship, theme
 
 Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
 
@@ -134,7 +134,7 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
         return None
     if built.aged_at is not None:
         raise merge.aged_out(house, session, built)
-    definition = catalogue.base_at(house, name, built.base_version)
+    definition = authority.definition_of(house, built)
     relation = lake.version(merge.table(name), built.snapshot)
     with lake.opened(house) as connection:
         numbers = [row[0] for row in connection.execute(f"SELECT DISTINCT _build FROM {relation} ORDER BY 1").fetchall()]
@@ -157,7 +157,7 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
 
 def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | None]]:
     """Who stood at each place of each field when that build was made."""
-    definition = catalogue.base_at(house, built.base_id, built.base_version)
+    definition = authority.definition_of(house, built)
     origins = {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
     return {
         name: [

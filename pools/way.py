@@ -116,7 +116,7 @@ def _serve_again(house: House, resource_id: str, progress: Progress) -> None:
     changed = {f"pool:{resource_id}"}
     known = catalogue.current(house)
     for base in known.bases:
-        if any(source.resource == resource_id for source in base.key_sources):
+        if any(source.resource == resource_id for source in base.feeders):
             rebuild(house, base.id, progress)
             changed.add(f"base:{base.id}")
     for one in known.themes:

@@ -1,5 +1,5 @@
-"""公民身份号码 (GB 11643), 统一社会信用代码 (GB 32100) and the numbers it took the place of, 组织机构代码 (GB 11714) and 注册号, as
-vectorised SQL expressions.
+"""公民身份号码 (GB 11643), 统一社会信用代码 (GB 32100) and the numbers it took the place of, 组织机构代码 (GB 11714) and 注册号,
+电子证照标识 (GB/T 36904) as vectorised SQL expressions.
 
 Invariant: every builder takes the SQL of a VARCHAR that was normalised (half width, upper case, no blanks) and
 returns one expression that never raises, whatever the text. A check is true for NULL: absence is another rule's
@@ -19,6 +19,10 @@ ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100: no I, O, S, V, Z
 RESIDENT_FORM = "[0-9]{17}[0-9X]"
 FOREIGNER_OLD_FORM = "[A-Z]{3}[0-9]{12}"  # 外国人永久居留身份证 before 2023-12-01; its check digit was never published
 USCC_FORM = f"[{ALPHABET}]{{2}}[0-9]{{6}}[{ALPHABET}]{{10}}"
+# 1.2.156.3005.2, then 证照类型代码 (the definer's code and three digits), 颁发机构代码 (eighteen by the standard, shorter ones are
+# in use), 流水号, 版本号, 校验位
+CERT_FORM = r"1\.2\.156\.3005\.2\.[0-9A-Z]{18}[0-9]{3}\.[0-9A-Z]{1,18}\.[0-9A-Z]{1,32}\.[0-9]{3}\.[0-9A-Z]"
+PARTY_FORM = f"{RESIDENT_FORM}|{USCC_FORM}"
 
 ORG_CODE_FORM = "[0-9A-Z]{8}[0-9X]"
 ORG_CODE_WRITTEN = "[0-9A-Z]{8}-[0-9X]"  # as it stands on certificates
@@ -28,6 +32,8 @@ FORMS = {
     "uscc": USCC_FORM,
     "org_code": ORG_CODE_FORM,
     "registration_no": REGISTRATION_FORM,
+    "cert_identifier": CERT_FORM,
+    "party_code": PARTY_FORM,
 }
 
 # 登记管理部门 and 机构类别 that are in use (GB 32100-2015 and the notices that added to it)
@@ -162,6 +168,45 @@ def uscc_class_known(expr: str) -> str:
     return f"coalesce(substr({expr}, 1, 2) IN ({', '.join(repr(pair) for pair in USCC_CLASSES)}), true)"
 
 
+def cert_identifier_ok(expr: str) -> str:
+    """Form and check character of GB/T 36904-2018."""
+    right = f"{_cert_check(expr)} = split_part({expr}, '.', 10)"
+    return f"({_one(f'{expr} IS NULL')} + {_one(_has_form(expr, CERT_FORM))} * {_one(right)} > 0)"
+
+
+def cert_identifier_fault(expr: str) -> str:
+    """What is wrong with a bad identifier, as SQL giving a sentence in 中文 that repeats nothing of it."""
+    parts = f"len(string_split({expr}, '.'))"
+    return _explain(
+        (f"NOT starts_with({expr}, '1.2.156.3005.2.')", "'不以 1.2.156.3005.2. 开头'"),
+        (f"{parts} <> 10", f"'以点分隔是 ' || {parts} || ' 段，应为 10 段'"),
+        (f"NOT {_has_form(expr, CERT_FORM)}", "'各段的长度或字符不符（GB/T 36904）'"),
+        otherwise="'校验位不符（GB/T 36904）'",
+    )
+
+
+def cert_bodies_ok(expr: str) -> str:
+    """Are the definer of the type and the issuer named by their codes of GB 32100. Some in use are not: a warning."""
+    definer, issuer = f"left(split_part({expr}, '.', 6), 18)", f"split_part({expr}, '.', 7)"
+    return f"coalesce({uscc_ok(definer)} AND {uscc_ok(issuer)}, true)"
+
+
+def party_code_ok(expr: str, today: date) -> str:
+    """行政相对人代码: a company's code or a person's number, whichever it is."""
+    good = f"{_one(_has_form(expr, RESIDENT_FORM))} * {_one(resident_number_ok(expr, today))} + {_one(uscc_ok(expr))}"
+    return f"({good} > 0)"
+
+
+def party_code_fault(expr: str) -> str:
+    """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of it."""
+    return _explain(
+        (f"length({expr}) = 15", "'长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位'"),
+        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
+        (f"NOT {_has_form(expr, PARTY_FORM)}", "'含有不允许的字符'"),
+        otherwise="'既不是有效的统一社会信用代码，也不是有效的公民身份号码'",
+    )
+
+
 def _one(condition: str) -> str:
     return f"coalesce({_bit(condition)}, 0)"
 
@@ -216,6 +261,20 @@ def _org_check(expr: str, start: int) -> str:
     # weights 3 7 9 10 5 8 4 2 are 2⁸ … 2¹ modulo 11; the fold gives 2⁷ … 2⁰
     total = f"2 * {_halves(_word(expr, start))}"
     return f"substr('0X987654321', CAST(({total}) % 11 AS BIGINT) + 1, 1)"
+
+
+# --- GB/T 36904 ---------------------------------------------------------------------------------------------------
+
+_ALPHABET36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _cert_check(expr: str) -> str:
+    """ISO/IEC 7064 MOD 37,36 over the four parts in the middle. A character's step depends on all before it, so there is no
+    sum to fold: a list is reduced (4.6 s for a million identifiers on one thread; written out it takes 19 s)."""
+    body = " || ".join(f"split_part({expr}, '.', {part})" for part in range(6, 10))
+    values = f"list_transform(string_split({body}, ''), lambda c: strpos('{_ALPHABET36}', c) - 1)"
+    state = f"list_reduce({values}, lambda p, v: ((p + v + 35) % 36 + 1) * 2 % 37, 36::BIGINT)"
+    return f"substr('{_ALPHABET36}', (37 - {state}) % 36 + 1, 1)"
 
 
 # --- eight characters in one word ---------------------------------------------------------------------------------

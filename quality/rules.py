@@ -287,6 +287,22 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
     if item.identifier == "registration_no":
         good, fault = identifiers.registration_no_ok(column), identifiers.registration_no_fault(column)
         yield rule("registration_no", Level.QUARANTINE, "0301", "是 15 位注册号", "has fifteen digits", good, fault)
+    if item.identifier == "cert_identifier":
+        good, fault = identifiers.cert_identifier_ok(column), identifiers.cert_identifier_fault(column)
+        zh, en = "是有效的电子证照标识", "is an identifier of GB/T 36904"
+        yield rule("cert_identifier", Level.QUARANTINE, "0301", zh, en, good, fault)
+        yield rule(
+            "cert_bodies",
+            Level.WARN,
+            "0105",
+            "的定义机构与颁发机构是有效的统一社会信用代码",
+            "names its definer and issuer by codes of GB 32100",
+            identifiers.cert_bodies_ok(column),
+        )
+    if item.identifier == "party_code":
+        good, fault = identifiers.party_code_ok(column, today), identifiers.party_code_fault(column)
+        zh, en = "是有效的统一社会信用代码或公民身份号码", "is a code of GB 32100 or a number of GB 11643"
+        yield rule("party_code", Level.QUARANTINE, "0301", zh, en, good, traps.lost_digits(column, fault))
     if item.type in (DataType.TEXT, DataType.MEMO) and not (item.identifier or item.code_table):
         yield rule(
             "lost_character",

@@ -4,10 +4,10 @@ Read it as the definition. A pool is a list of rows. A base remembers, per key, 
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from exchange.catalogue.model import BaseDefinition, BaseField, FieldSource, Resource
+from exchange.catalogue.model import BaseDefinition, BaseField, FieldSource, Resource, Satellite
 
 Value = Any
 OLDER = ("org_code", "registration_no")  # numbers of entities that 统一社会信用代码 took the place of
@@ -54,6 +54,19 @@ class Alias:
     resources: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class GoldenRow:
+    """One row of a satellite: as of a base, less what nobody asks of it."""
+
+    values: dict[str, Value]
+    places: dict[str, int | None]
+    closed: bool
+    build: int
+
+
+RowKey = tuple[Value, ...]  # the parent's key, then the row's own
+
+
 @dataclass
 class ReferenceBase:
     """A base and the pools that feed it."""
@@ -65,7 +78,9 @@ class ReferenceBase:
     batches: dict[str, list[int]] = field(default_factory=dict)
     golden: dict[str, Golden] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
-    builds: int = 0
+    rows: dict[str, dict[RowKey, GoldenRow]] = field(default_factory=dict)
+    orphans: dict[str, int] = field(default_factory=dict)
+    in_force: list[BaseDefinition] = field(default_factory=list)
     aliases: list[Alias] = field(default_factory=list)
 
     def alias(self, old: str, new: str, resources: tuple[str, ...] = ()) -> None:
@@ -91,9 +106,14 @@ class ReferenceBase:
         self.pushes.setdefault(resource, []).append(self.pools[resource])
         self.batches.setdefault(resource, []).append(batch)
 
-    def build(self) -> None:
-        """Every key that any pool has is golden again; every other key that ever was is closed with its last values."""
-        self.builds += 1
+    @property
+    def builds(self) -> int:
+        return len(self.in_force)
+
+    def build(self, on: date) -> None:
+        """Every key that any pool has is golden again, by the orders of the day; every other key that ever was is closed with
+        its last values."""
+        self.in_force.append(self.definition.on(on))
         self.conflicts = []
         self._rename_golden()
         here = {key for origin in self.definition.key_sources for key in self._keys(origin)}
@@ -102,6 +122,52 @@ class ReferenceBase:
         for key in set(self.golden) - here:
             last = self.golden[key]
             self.golden[key] = Golden(last.values, last.places, last.said, last.since, closed=True, build=last.build)
+        for satellite in self.in_force[-1].satellites:
+            self._satellite(satellite)
+
+    def _satellite(self, satellite: Satellite) -> None:
+        """The same for the rows under the golden records. A row whose parent is no golden record is nobody's."""
+        before: dict[RowKey, GoldenRow] = {}
+        was = self.rows.get(satellite.id, {})
+        for key, row in sorted(was.items(), key=lambda one: (one[1].build, self._is_own(one[0][0]), one[0])):
+            before[self.counts(key[0], None), *key[1:]] = row
+        here = {key for origin in satellite.parent_sources for key in self._row_keys(satellite, origin)}
+        self.orphans[satellite.id] = sum(key[0] not in self.golden for key in here)
+        now = {key: self._row(satellite, key) for key in here if key[0] in self.golden}
+        gone = {key: GoldenRow(row.values, row.places, closed=True, build=row.build) for key, row in before.items()}
+        self.rows[satellite.id] = gone | now
+
+    def _row_keys(self, satellite: Satellite, origin: FieldSource) -> set[RowKey]:
+        return {
+            key for row in self.pools.get(origin.resource, []) if (key := self._row_key(satellite, origin, row)) is not None
+        }
+
+    def _row_key(self, satellite: Satellite, origin: FieldSource, row: PoolRow) -> RowKey | None:
+        """The parent's number that counts, and the row's own key; None where a part is missing."""
+        parts = [row.items.get(item) for item in (origin.item, *self._own_items(satellite, origin.resource))]
+        return None if None in parts else (self.counts(parts[0], origin.resource), *parts[1:])
+
+    def _own_items(self, satellite: Satellite, resource: str) -> list[str]:
+        fields = {wanted.name: wanted for wanted in satellite.fields}
+        return [source.item for name in satellite.key for source in fields[name].sources if source.resource == resource]
+
+    def _row(self, satellite: Satellite, key: RowKey) -> GoldenRow:
+        values: dict[str, Value] = {}
+        places: dict[str, int | None] = {}
+        for wanted in satellite.fields:
+            said = {place: self._row_word(satellite, key, origin) for place, origin in enumerate(wanted.sources)}
+            winner = min((place for place, value in said.items() if value is not None), default=None)
+            values[wanted.name], places[wanted.name] = (None if winner is None else said[winner]), winner
+            for loser, value in sorted(said.items()):
+                if winner is not None and loser > winner and value is not None and value != said[winner]:
+                    named, at = f"{satellite.id}.{wanted.name}", "|".join(str(part) for part in key)
+                    self.conflicts.append(Conflict(at, named, winner, loser, str(said[winner]), str(value)))
+        return GoldenRow(values, places, closed=False, build=self.builds)
+
+    def _row_word(self, satellite: Satellite, key: RowKey, origin: FieldSource) -> Value | None:
+        parent = next(each for each in satellite.parent_sources if each.resource == origin.resource)
+        pool = self.pools.get(origin.resource, [])
+        return self._newest([row for row in pool if self._row_key(satellite, parent, row) == key], origin)
 
     def _keys(self, origin: FieldSource) -> set[str]:
         keys = {row.items.get(origin.item) for row in self.pools.get(origin.resource, [])}
@@ -155,7 +221,7 @@ class ReferenceBase:
         values: dict[str, Value] = {}
         places: dict[str, int | None] = {}
         words: dict[tuple[str, int], Value] = {}
-        for wanted in self.definition.fields:
+        for wanted in self.in_force[-1].fields:
             said = self._said(key, wanted)
             winner = min(said, default=None)  # the highest source that has a value
             values[wanted.name] = None if winner is None else said[winner]
@@ -164,7 +230,7 @@ class ReferenceBase:
             for loser in sorted(said):
                 if winner is not None and loser > winner and said[loser] != said[winner]:
                     self.conflicts.append(Conflict(key, wanted.name, winner, loser, str(said[winner]), str(said[loser])))
-        origins = {wanted.name: wanted.sources for wanted in self.definition.fields}
+        origins = {wanted.name: wanted.sources for wanted in self.in_force[-1].fields}
         since = {(name, place): self._since(key, origins[name][place], word) for (name, place), word in words.items()}
         return Golden(values, places, words, since, closed=False, build=self.builds)
 
@@ -177,16 +243,17 @@ class ReferenceBase:
         return {place: value for place, value in said.items() if value is not None}
 
     def _word(self, key: str, origin: FieldSource, pool: list[PoolRow]) -> Value | None:
-        """What a pool says: ties go to the newest update, then batch, then row."""
+        """What a pool says of a key."""
         key_item = {origin.resource: origin.item for origin in self.definition.key_sources}.get(origin.resource)
-        rows = [
-            row
-            for row in pool
-            if key_item is not None
-            and row.items.get(key_item) is not None
-            and self._joins(row.items[key_item], FieldSource(resource=origin.resource, item=key_item)) == key
-            and row.items.get(origin.item) is not None
-        ]
+        if key_item is None:
+            return None
+        item = FieldSource(resource=origin.resource, item=key_item)
+        rows = [row for row in pool if row.items.get(key_item) is not None]
+        return self._newest([row for row in rows if self._joins(row.items[key_item], item) == key], origin)
+
+    def _newest(self, mine: list[PoolRow], origin: FieldSource) -> Value | None:
+        """What rows say: ties go to the newest update, then batch, then row."""
+        rows = [row for row in mine if row.items.get(origin.item) is not None]
         newest = max(rows, key=lambda row: (self._updated(origin.resource, row), row.batch, row.row), default=None)
         return None if newest is None else newest.items[origin.item]
 

@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands to the top level."""
     app.command()(build)
     app.command()(explain)
+    app.command()(conflicts)
 
 
 def build(base: Annotated[str, typer.Argument(help="基础库 / population, legal_entity …")], as_json: Json = False) -> None:
@@ -41,9 +42,58 @@ def explain(
 
     with mistakes_explained(as_json), opened() as house:
         found = explain_to(house, operator(), base, key, field, purpose).as_dict()
-    if found["numbers"] and not as_json:
+    if as_json:
+        show(found, as_json)
+        return
+    if found["numbers"]:
         show([_number(part) for part in found["numbers"]], as_json)
-    show(found if as_json else [_line(part) for part in found["fields"]], as_json)
+    show([_line(part) for part in found["fields"]], as_json)
+    for row in found["rows"]:
+        show(
+            {"附表 satellite": f"{row['title']} {row['satellite']}{'（已注销 closed）' if row['closed'] else ''}"}, as_json
+        )
+        show([_row_line(part) for part in row["fields"]], as_json)
+    for link in found["links"]:
+        where = (
+            f"{link['base']}{'（已注销 closed）' if link['closed'] else ''}" if link["base"] else "无此记录 no such record"
+        )
+        show({"关联 link": f"{link['field']} → {where}"}, as_json)
+
+
+def conflicts(
+    base: Annotated[str, typer.Argument(help="基础库 / base database")],
+    field: Annotated[str | None, typer.Option(help="字段；附表写作 附表.字段 / one field; satellite.field")] = None,
+    department: Annotated[str | None, typer.Option(help="部门代码 / department code")] = None,
+    as_json: Json = False,
+) -> None:
+    """各来源与数源不一致多少，按字段和部门；只有计数 / how often sources say otherwise: counts only"""
+    from pools.contested import contested
+
+    with mistakes_explained(as_json), opened() as house:
+        found = [one.as_dict() for one in contested(house, base, field, department)]
+    show(found if as_json else [_contested_line(one) for one in found], as_json)
+
+
+def _contested_line(one: dict[str, Any]) -> dict[str, Any]:
+    name = f"{one['satellite']}.{one['field']}" if one["satellite"] else one["field"]
+    return {
+        "字段 field": f"{one['title']} {name}",
+        "来源 source": f"{one['provider']} {one['resource']}",
+        "比较 compared": f"{one['compared']:,}",
+        "不一致 differing": f"{one['differing']:,}",
+        "占比 share": f"{one['differing'] / one['compared']:.2%}",
+    }
+
+
+def _row_line(part: dict[str, Any]) -> dict[str, Any]:
+    source = part["source"] or {}
+    return {
+        "字段 field": f"{part['title']} {part['field']}",
+        "值 value": part["value"],
+        "来源 source": source and f"{source['provider']} {source['resource']}",
+        "批次 batch": source.get("batch"),
+        "其他说法 others": "\n".join(f"{other['provider']}: {other['value']}" for other in part["others"]),
+    }
 
 
 def _number(part: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""质量: trend, dimensions, overdue, history; page and workbook."""
+"""质量: trend, dimensions, overdue, contested, history; page and workbook."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -95,6 +95,19 @@ def overdue(resource: Resource = None, department: Department = None, as_json: J
 
 
 @app.command()
+def contested(resource: Resource = None, department: Department = None, until: Day = None, as_json: Json = False) -> None:
+    """疑义：与数源不一致多少，按部门和字段 / how often departments say otherwise, by field; counts only"""
+    from quality import overview
+
+    question = overview.Asked(resource=resource, department=department, until=_day(until))
+    with mistakes_explained(as_json), opened() as house:
+        found = overview.contested(house, operator(), question).model_dump(mode="json")
+        shown = ("department_name", "resource", "base", "satellite", "field", "compared", "differing")
+        rows = [{name: one[name] for name in shown} for unit in found["departments"] for one in unit["fields"]]
+        show(found if as_json else rows, as_json)
+
+
+@app.command()
 def history(
     resource: Resource = None,
     department: Department = None,
@@ -149,7 +162,7 @@ def workbook(
     until: Day = None,
     as_json: Json = False,
 ) -> None:
-    """XLSX：趋势、六维、逾期、规则变更各一页 / all of it as an XLSX file, a sheet each"""
+    """XLSX：趋势、六维、逾期、疑义、规则变更各一页 / all of it as an XLSX file, a sheet each"""
     from quality import overview
 
     question = overview.Asked(resource=resource, department=department, last=last, since=_day(since), until=_day(until))

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from api.deps import AnyCaller, ThisHouse
 from exchange.intake.landing import SLUG
 from quality import overview
-from quality.overview import Asked, Dimensions, History, Overdue, Trend
+from quality.overview import Asked, Contested, Dimensions, History, Overdue, Trend
 from quality.overview.model import CHANGES, LAST, MOST
 
 router = APIRouter(tags=["质量 quality"])
@@ -58,6 +58,12 @@ def read_dimensions(house: ThisHouse, caller: AnyCaller, question: ThisQuestion)
 def read_overdue(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Overdue:
     """超过更新周期的资源 / resources that are overdue by their update cycle."""
     return overview.overdue(house, caller, question, datetime.now(UTC))
+
+
+@router.get("/v1/quality/contested")
+def read_contested(house: ThisHouse, caller: AnyCaller, question: ThisQuestion) -> Contested:
+    """疑义：各部门与数源不一致多少，按字段；只有计数 / how often departments say otherwise, by field; counts only."""
+    return overview.contested(house, caller, question)
 
 
 @router.get("/v1/quality/history")

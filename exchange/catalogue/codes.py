@@ -2,7 +2,8 @@
 
 Invariant: the tables here are the published ones and never change within a release; a catalogue may add tables of its
 own (`codes/*.yaml`) but not replace one of these. Own tables travel inside the versions of the resources that use them.
-Sources: GB/T 2261.1, 2261.2, 2260, 3304, 4658, 4762, 26341; 证件类型 as exchanged with 电子证照 and GA/T 517.
+Sources: GB/T 2261.1, 2261.2, 2260, 3304, 4658, 4762, 26341; 证件类型 and 证照状态 as exchanged with 电子证照, and
+GA/T 517.
 """
 
 from functools import cache
@@ -123,6 +124,16 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
         "7": "多重残疾",
     },
     "disability_level": {"1": "一级", "2": "二级", "3": "三级", "4": "四级"},
+    "cert_status": {
+        "01": "有效",
+        "02": "暂扣",
+        "03": "撤销",
+        "04": "注销",
+        "05": "失效",
+        "06": "办理转出",
+        "07": "吊销",
+        "99": "其他",
+    },
     "id_type": {
         "001": "统一社会信用代码",
         "099": "其他法人或其他组织有效证件代码",

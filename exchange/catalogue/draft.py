@@ -15,6 +15,9 @@ from exchange.catalogue.model import (
     Department,
     FieldSource,
     Frozen,
+    Identifier,
+    Link,
+    Order,
     ResourceEntry,
     Sensitivity,
     ShareType,
@@ -37,9 +40,25 @@ class FieldDraft(Frozen):
     title: Text | None = None
     type: DataType | None = None
     sources: Annotated[tuple[FieldSource, ...], Field(min_length=1)]
+    authority: tuple[Order, ...] = ()
     benchmark: bool = False
     sensitivity: Sensitivity | None = None
     mask: str | None = None
+
+    @property
+    def every_source(self) -> tuple[FieldSource, ...]:
+        """Whoever is asked on some day, once."""
+        return tuple(dict.fromkeys((*self.sources, *(source for order in self.authority for source in order.sources))))
+
+
+class SatelliteDraft(Frozen):
+    """A satellite as written."""
+
+    id: Slug
+    title: Text
+    parent_sources: Annotated[tuple[FieldSource, ...], Field(min_length=1)]
+    key: Annotated[tuple[str, ...], Field(min_length=1)]
+    fields: Annotated[tuple[FieldDraft, ...], Field(min_length=1)]
 
 
 class BaseDraft(Frozen):
@@ -48,9 +67,11 @@ class BaseDraft(Frozen):
     id: Slug
     title: Text
     key: Slug
-    key_identifier: Annotated[str, Field(pattern="^(resident_number|uscc)$")]
+    key_identifier: Identifier
     key_sources: Annotated[tuple[FieldSource, ...], Field(min_length=1)]
     fields: Annotated[tuple[FieldDraft, ...], Field(min_length=1)]
+    satellites: tuple[SatelliteDraft, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
 class ThemeFieldDraft(Frozen):

@@ -22,7 +22,7 @@ def of(session: Session, resource_id: str, bases: Iterable[BaseEntry]) -> list[d
         return []
     now = lookup.defined(session, resource_id, known.current)
     found = change.between(had, now)
-    fed = [base.id for base in bases if any(source.resource == resource_id for source in base.key_sources)]
+    fed = [base.id for base in bases if any(source.resource == resource_id for source in base.feeders)]
     said = [_new_pool(had, now, found, fed)] if found.new_pool else list(_same_pool(now, found))
     return [{"resource": resource_id, "effect": effect, "zh": zh, "en": en} for effect, zh, en in said]
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, Shape, Written
+from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, SatelliteDraft, Shape, Written
 from exchange.catalogue.findings import Findings, Place, shown
-from exchange.catalogue.model import Citation, FieldSource, Item, RuleSpec, Share
+from exchange.catalogue.model import Citation, FieldSource, Item, Link, Order, RuleSpec, Share
 from exchange.catalogue.yamlfile import Document
 
 
@@ -99,7 +99,7 @@ def _first(details: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def _item_name(value: dict[str, Any], loc: tuple[str | int, ...]) -> str | None:
     """The name of the item, field or rule that a location runs through."""
-    if len(loc) < 2 or loc[0] not in ("items", "fields", "rules") or not isinstance(loc[1], int):
+    if len(loc) < 2 or loc[0] not in ("items", "fields", "rules", "satellites") or not isinstance(loc[1], int):
         return None
     part = value[str(loc[0])][loc[1]]
     label = part.get("name", part.get("id")) if isinstance(part, dict) else None
@@ -134,7 +134,6 @@ _PATTERNS = {
     ),
     "email": ("一个单位邮箱，如 data@example.gov.cn", "one office's address, such as data@example.gov.cn"),
     "webhook": ("http:// 或 https:// 开头的地址", "an address that begins with http:// or https://"),
-    "key_identifier": ("resident_number 或 uscc", "resident_number or uscc"),
 }
 _SLUG = (
     "小写字母开头，只含小写字母、数字和下划线，2–48 个字符",
@@ -159,7 +158,7 @@ def _sentence(detail: ErrorDetails, name: str, shape: type[BaseModel]) -> tuple[
         )
     if kind == "string_pattern_mismatch":
         zh, en = _PATTERNS.get(last, _SLUG)
-    elif kind == "model_type" and last in ("sources", "key_sources"):
+    elif kind == "model_type" and last in ("sources", "key_sources", "parent_sources"):
         zh, en = "资源.信息项，如 police_household.name", "resource.item, such as police_household.name"
     elif kind in _LIMITS:
         zh, en = (text.format(**context) for text in _LIMITS[kind])
@@ -182,5 +181,5 @@ def _unknown(name: str, shape: type[BaseModel], *, top: bool) -> tuple[str, str]
 def _names(shape: type[BaseModel]) -> set[str]:
     """Every field name of an entry and of what it is made of."""
     parts = {shape, *((Item, Share, Citation, RuleSpec) if shape is ResourceDraft else ())}
-    parts |= {FieldDraft, FieldSource} if shape is BaseDraft else set()
+    parts |= {FieldDraft, FieldSource, SatelliteDraft, Link, Order} if shape is BaseDraft else set()
     return {name for part in parts for name in part.model_fields}

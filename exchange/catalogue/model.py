@@ -4,11 +4,20 @@ Invariant: a value of these types has passed every rule of `rules.py`; code that
 Core metadata: 政务信息资源目录编制指南（试行）, 发改高技〔2017〕1272号 (13 items); extensions: data level, sensitivity.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from enum import IntEnum, StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,47}$")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -18,9 +27,16 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-# 公民身份号码, 统一社会信用代码, 组织机构代码, 注册号: see quality/identifiers.py
-Identifier = Literal["resident_number", "uscc", "org_code", "registration_no"]
-LENGTHS: dict[str, int] = {"resident_number": 18, "uscc": 18, "org_code": 9, "registration_no": 15}
+# 公民身份号码, 统一社会信用代码, 组织机构代码, 注册号, 电子证照标识, 行政相对人代码 (one of the first two): see quality/identifiers.py
+Identifier = Literal["resident_number", "uscc", "org_code", "registration_no", "cert_identifier", "party_code"]
+LENGTHS: dict[str, int] = {
+    "resident_number": 18,
+    "uscc": 18,
+    "org_code": 9,
+    "registration_no": 15,
+    "cert_identifier": 64,
+    "party_code": 18,
+}
 
 
 class ShareType(IntEnum):
@@ -177,13 +193,33 @@ class FieldSource(Frozen):
     item: Slug
 
 
-class BaseField(Frozen):
-    """A field of a base database and its sources in order of authority (一数一源): the first is the 数源, the rest stand in."""
+class Order(Frozen):
+    """The order of authority from a day on (in China)."""
+
+    since: date = Field(validation_alias=AliasChoices("from", "since"))
+    sources: Annotated[tuple[FieldSource, ...], Field(min_length=1)]
+
+
+class _Sparing(Frozen):
+    """Is written without the parts that it does not have, so that entries without them stay the same text as before."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value or name not in _PARTS}
+
+
+_PARTS = ("authority", "satellites", "links")
+
+
+class BaseField(_Sparing):
+    """A field of a base database and its sources in order of authority (一数一源): the first is the 数源, the rest stand in.
+    `authority`: other orders, each from a day on; the days rise."""
 
     name: Slug
     title: Text
     type: DataType
     sources: tuple[FieldSource, ...]
+    authority: tuple[Order, ...] = ()
     benchmark: bool = False  # 基准项: the only items of a base that are shared unconditionally
     sensitivity: Sensitivity = Sensitivity.NONE
     mask: str | None = None
@@ -193,16 +229,66 @@ class BaseField(Frozen):
     # Computed at load: unconditional if and only if benchmark; else the strictest class of its sources, conditional at least.
     share_type: ShareType = ShareType.CONDITIONAL
 
+    @property
+    def every_source(self) -> tuple[FieldSource, ...]:
+        """Whoever is asked on some day, once."""
+        return tuple(dict.fromkeys((*self.sources, *(source for order in self.authority for source in order.sources))))
 
-class BaseEntry(Frozen):
+    def on(self, day: date) -> Self:
+        """The field by the order of that day."""
+        orders = [order.sources for order in self.authority if order.since <= day]
+        return self.model_copy(update={"sources": orders[-1] if orders else self.sources, "authority": ()})
+
+
+class Satellite(Frozen):
+    """附表: many rows under one golden record. `parent_sources`: the item that holds the key of the record, in every resource
+    that feeds it; `key`: which fields tell the rows of one record apart."""
+
+    id: Slug
+    title: Text
+    parent_sources: tuple[FieldSource, ...]
+    key: tuple[str, ...]
+    fields: tuple[BaseField, ...]
+
+
+class Link(Frozen):
+    """关联: a field that holds the key of a record of another base, or of one of several."""
+
+    field: str
+    base: tuple[str, ...]
+
+
+class BaseEntry(_Sparing):
     """基础库 as decided. `key_sources` names the key item of every resource that feeds it."""
 
     id: Slug
     title: Text
     key: Slug
-    key_identifier: Literal["resident_number", "uscc"]
+    key_identifier: Identifier
     key_sources: tuple[FieldSource, ...]
     fields: tuple[BaseField, ...]  # without the key
+    satellites: tuple[Satellite, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @property
+    def feeders(self) -> tuple[FieldSource, ...]:
+        """Every resource it is made of, once, with the item that says whose row a row is."""
+        every = (*self.key_sources, *(source for each in self.satellites for source in each.parent_sources))
+        return tuple({source.resource: source for source in reversed(every)}.values())[::-1]
+
+    @property
+    def origins(self) -> Iterator[FieldSource]:
+        """The same, and again where a resource feeds more than one part."""
+        yield from self.key_sources
+        for each in self.satellites:
+            yield from each.parent_sources
+
+    def on(self, day: date) -> Self:
+        """The base by the orders of authority of that day, as if there were no others."""
+        satellites = tuple(
+            each.model_copy(update={"fields": tuple(field.on(day) for field in each.fields)}) for each in self.satellites
+        )
+        return self.model_copy(update={"fields": tuple(field.on(day) for field in self.fields), "satellites": satellites})
 
 
 class BaseDefinition(BaseEntry):

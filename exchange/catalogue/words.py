@@ -61,6 +61,8 @@ def base(value: dict[str, Any]) -> dict[str, Any]:
     entry = _given(value)
     _each(entry, "fields", _field)
     _sources(entry, "key_sources")
+    _each(entry, "satellites", _satellite)
+    _each(entry, "links", _link)
     return entry
 
 
@@ -87,6 +89,27 @@ def _field(value: dict[str, Any]) -> dict[str, Any]:
     _replace(entry, "benchmark", YES_NO)
     _replace(entry, "sensitivity", SENSITIVITY)
     _sources(entry, "sources")
+    _each(entry, "authority", _order)
+    return entry
+
+
+def _order(value: dict[str, Any]) -> dict[str, Any]:
+    entry = _given(value)
+    _sources(entry, "sources")
+    return entry
+
+
+def _satellite(value: dict[str, Any]) -> dict[str, Any]:
+    entry = _given(value)
+    _listed(entry, "key")
+    _each(entry, "fields", _field)
+    _sources(entry, "parent_sources")
+    return entry
+
+
+def _link(value: dict[str, Any]) -> dict[str, Any]:
+    entry = _given(value)
+    _listed(entry, "base")
     return entry
 
 

@@ -87,7 +87,10 @@ def new_request_id() -> str:
 
 async def _answer(house: House, reader: Reader, caller: Caller, request: Request) -> tuple[Delivery, Found]:
     known = await standing(house)
-    target = await known.read(house, ("target", request.target), lambda session: targets.load(session, request.target))
+    today = grants.today()  # who answers for a field may be another tomorrow, though nothing was loaded
+    target = await known.read(
+        house, ("target", request.target, today), lambda session: targets.load(session, request.target)
+    )
     given = await known.read(
         house,
         ("grants", caller.department, request.target),
@@ -95,7 +98,7 @@ async def _answer(house: House, reader: Reader, caller: Caller, request: Request
     )
     mode = _well_formed(request)
     need = Need(request.target, request.mode, request.fields, request.purpose)
-    grant = grants.covering(target, given, need, grants.today())
+    grant = grants.covering(target, given, need, today)
     if (version := request.as_of) is not None:  # it may have had another key
         target = await known.read(
             house, ("target", request.target, version), lambda session: targets.load(session, request.target, version)

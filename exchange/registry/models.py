@@ -302,6 +302,11 @@ class BaseBuild(Base):
     conflicts: Mapped[int] = mapped_column(BigInteger)
     aliases: Mapped[str | None]  # a digest of the numbers it goes by that stand for others; None: there were none
     unjoined: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # {resource: rows whose older number joins no key}
+    authority_on: Mapped[date]  # the day (in China) whose orders of authority it goes by
+    satellites: Mapped[Json] = mapped_column(server_default=text("'{}'"))  # {satellite: {rows, closed, conflicts, orphans}}
+    links: Mapped[Json] = mapped_column(
+        server_default=text("'{}'")
+    )  # {field: {resolved, unresolved, builds: {base: build}}}
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)
@@ -345,6 +350,20 @@ class KeyAlias(Base):
     __table_args__ = (
         Index("key_alias_in_force", "base_id", "alias", unique=True, postgresql_where=text("ended_at IS NULL")),
     )
+
+
+class ConflictCount(Base):
+    """How often a build found that a source was compared with higher ones about a field, and how often it said otherwise."""
+
+    __tablename__ = "conflict_count"
+    build_id: Mapped[str] = mapped_column(ForeignKey("base_build.id"), primary_key=True)
+    satellite: Mapped[str] = mapped_column(primary_key=True)  # empty: of the base itself
+    field: Mapped[str] = mapped_column(primary_key=True)
+    resource_id: Mapped[str] = mapped_column(ForeignKey("resource.id"), primary_key=True)
+    item: Mapped[str] = mapped_column(primary_key=True)
+    department_code: Mapped[str] = mapped_column(ForeignKey("department.code"))
+    compared: Mapped[int] = mapped_column(BigInteger)
+    differing: Mapped[int] = mapped_column(BigInteger)
 
 
 class VersionNamed(Base):

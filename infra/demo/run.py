@@ -188,7 +188,7 @@ class _Demo:
                 months = [[s for s in city.sheets if s.batch == month] for month in (1, 2)]
                 self.parcels = [city.parcel(sheet) for sheet in months[0]]
                 wait_until_ready(kept, self.house.seal)
-            with step("第一批推送：八个部门经 HTTP 推送", "first batches, over HTTP"):
+            with step("第一批推送：九个部门经 HTTP 推送", "first batches, over HTTP"):
                 self._push(self.parcels)
             with step("质检、入池、合并基础库（Airflow）", "check, pool, merge, by Airflow"):
                 self._wait(kept, self._through)
@@ -432,16 +432,20 @@ class _Demo:
     def _compare_base(self, city: City, base: BaseDefinition) -> None:
         from pools import merge
 
-        expected, compare = city.expected(base), self.findings.compare
+        compare = self.findings.compare
         with self.house.registry.session() as session:
             built = merge.last_build(session, base.id)
         assert built is not None  # noqa: S101 - `_settled` waited for it
+        base = base.on(built.authority_on)
+        expected = city.expected(base)
         compare(
             f"{base.id} 记录数、已注销 golden records, closed", [expected.rows, expected.closed], [built.rows, built.closed]
         )
         compare(f"{base.id} 冲突 conflicts", sum(expected.conflicts.values()), built.conflicts)
         wanted = {f"{name} ≠ {resource}": count for (name, resource), count in sorted(expected.conflicts.items())}
         compare(f"{base.id} 冲突来源 conflicts per field and source", wanted, self._conflicts(base))
+        if base.satellites:
+            compare(f"{base.id} 附表 satellites", expected.satellites, built.satellites)
         self.findings.bases.append(
             {"base": base.id, "build": built.id, "rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
         )

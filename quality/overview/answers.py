@@ -12,23 +12,25 @@ from exchange import evaluation
 from exchange.callers import Caller
 from exchange.evaluation import Freshness
 from exchange.house import House
+from quality.overview import contested as contested_
 from quality.overview import dimensions as dimensions_
 from quality.overview import facts, sheets, show
 from quality.overview import history as history_
 from quality.overview import overdue as overdue_
 from quality.overview import trend as trend_
 from quality.overview.facts import RuleOnPush
-from quality.overview.model import Asked, Dimensions, History, Overdue, Said, Trend
+from quality.overview.model import Asked, Contested, Dimensions, History, Overdue, Said, Trend
 from quality.overview.scope import Scope, answered
 
 
 @dataclass(frozen=True)
 class Everything:
-    """The four answers to one question."""
+    """The five answers to one question."""
 
     trend: Trend
     dimensions: Dimensions
     overdue: Overdue
+    contested: Contested
     history: History
 
 
@@ -59,7 +61,8 @@ def dimensions(house: House, caller: Caller, asked: Asked, now: datetime) -> Dim
         with house.registry.session() as session:
             known, judged = facts.resources(session, scope), facts.judged(session, scope, asked)
             checks = facts.checks(session, scope, asked)
-            return dimensions_.dimensions(asked, known, judged, checks, _late(fresh, asked, now))
+            compared = contested_.consistency(contested_.counted(session, known, asked))
+            return dimensions_.dimensions(asked, known, judged, checks, _late(fresh, asked, now), compared)
 
     return answered(house, caller, "quality_dimensions", asked, make, _json)
 
@@ -77,6 +80,21 @@ def overdue(house: House, caller: Caller, asked: Asked, now: datetime) -> Overdu
             return overdue_.overdue(asked, facts.resources(session, scope), fresh, now)
 
     return answered(house, caller, "quality_overdue", asked, make, _json)
+
+
+def contested(house: House, caller: Caller, asked: Asked) -> Contested:
+    """What departments say otherwise than the authority of a field.
+
+    Raises:
+        AccessRefused, NotFound, RequestInvalid: see `scope.answered`.
+    """
+
+    def make(scope: Scope) -> Contested:
+        with house.registry.session() as session:
+            known = facts.resources(session, scope)
+            return contested_.contested(asked, known, contested_.counted(session, known, asked))
+
+    return answered(house, caller, "quality_contested", asked, make, _json)
 
 
 def history(house: House, caller: Caller, asked: Asked) -> History:
@@ -103,7 +121,7 @@ def page(house: House, caller: Caller, asked: Asked, now: datetime, *, linked: b
 
     def make(scope: Scope) -> str:
         found = _everything(house, scope, asked, now)
-        return show.page(found.trend, found.dimensions, found.overdue, found.history, linked=linked)
+        return show.page(found.trend, found.dimensions, found.overdue, found.contested, found.history, linked=linked)
 
     return answered(house, caller, "quality_page", asked, make, str.encode)
 
@@ -117,7 +135,7 @@ def workbook(house: House, caller: Caller, asked: Asked, now: datetime) -> bytes
 
     def make(scope: Scope) -> bytes:
         found = _everything(house, scope, asked, now)
-        return sheets.workbook(found.trend, found.dimensions, found.overdue, found.history)
+        return sheets.workbook(found.trend, found.dimensions, found.overdue, found.contested, found.history)
 
     return answered(house, caller, "quality_workbook", asked, make, bytes)
 
@@ -127,10 +145,13 @@ def _everything(house: House, scope: Scope, asked: Asked, now: datetime) -> Ever
     with house.registry.session() as session:
         known, judged = facts.resources(session, scope), facts.judged(session, scope, asked)
         checks = facts.checks(session, scope, asked)
+        counted = contested_.counted(session, known, asked)
+        compared = contested_.consistency(counted)
         return Everything(
             trend_.trend(asked, known, judged, _rules(session, scope, asked)),
-            dimensions_.dimensions(asked, known, judged, checks, _late(fresh, asked, now)),
+            dimensions_.dimensions(asked, known, judged, checks, _late(fresh, asked, now), compared),
             overdue_.overdue(asked, known, fresh, now),
+            contested_.contested(asked, known, counted),
             history_.history(asked, known, history_.versions(session, known)),
         )
 

@@ -21,19 +21,30 @@ from quality.overview.model import (
 )
 from quality.overview.trend import share
 
-Unit = Literal["check", "deadline"]
+Unit = Literal["check", "deadline", "comparison"]
 PUNCTUAL: tuple[str, Unit] = ("0502", "deadline")  # 基于时间点的及时性; a rule that says 0502 too is a line of its own
+SAME_DATA: tuple[str, Unit] = ("0401", "comparison")  # 相同数据一致性: with what higher sources say of the same field
 Tally = dict[tuple[str, Unit], tuple[int, int]]  # indicator and unit -> measured, passed
 
 
-def dimensions(asked: Asked, known: list[Known], judged: list[Judged], checks: list[Checks], late: set[str]) -> Dimensions:
-    """The whole answer: departments by code, their resources by id. `late`: the resources that are overdue just now."""
+def dimensions(
+    asked: Asked,
+    known: list[Known],
+    judged: list[Judged],
+    checks: list[Checks],
+    late: set[str],
+    comparisons: list[Checks],
+) -> Dimensions:
+    """The whole answer: departments by code, their resources by id. `late`: the resources that are overdue just now;
+    `comparisons`: with other sources of the same fields."""
     pushes: dict[str, list[Judged]] = defaultdict(list)
     for push in judged:
         pushes[push.resource].append(push)
     tallies: dict[str, Tally] = defaultdict(dict)
     for one in checks:
         tallies[one.resource][one.indicator, "check"] = (one.measured, one.measured - one.failed)
+    for one in comparisons:
+        tallies[one.resource][SAME_DATA] = (one.measured, one.measured - one.failed)
     for resource in known:
         tallies[resource.id][PUNCTUAL] = _deadlines(resource, pushes[resource.id], resource.id in late)
     own: dict[str, list[Known]] = defaultdict(list)
@@ -94,9 +105,9 @@ def _dimension(code: str, title: str, title_en: str, tally: Tally) -> DimensionS
 
 
 def _indicators(code: str, tally: Tally) -> Iterator[IndicatorScore]:
-    """One line; two when both a rule and the deadlines speak for it."""
+    """One line; two when a rule speaks for it beside the deadlines or the comparisons."""
     title, title_en = INDICATORS[code]
-    units: tuple[Unit, ...] = ("check", "deadline")
+    units: tuple[Unit, ...] = ("check", "deadline", "comparison")
     for unit in [unit for unit in units if tally.get((code, unit), (0, 0))[0]] or ["check"]:
         measured, passed = tally.get((code, unit), (0, 0))
         yield IndicatorScore(

@@ -1,4 +1,4 @@
-"""The question and its four answers, as they stand in JSON.
+"""The question and its five answers, as they stand in JSON.
 
 Invariant: a share is None, never 0 or 1, where nothing was measured; times are at +08:00, to the second.
 """
@@ -141,12 +141,13 @@ class Trend(Said):
 
 
 class IndicatorScore(Said):
-    """X = A / B of GB/T 36344-2018: `passed` of `measured` checks (a rule on a row) or deadlines."""
+    """X = A / B of GB/T 36344-2018: `passed` of `measured` checks (a rule on a row), deadlines, or comparisons with
+    higher sources."""
 
     code: str
     title: str
     title_en: str
-    unit: Literal["check", "deadline"]
+    unit: Literal["check", "deadline", "comparison"]
     measured: int
     passed: int
     score: Share
@@ -214,6 +215,43 @@ class Overdue(Said):
     in_time: int
     without_promise: int
     overdue: tuple[Late, ...]
+
+
+class ContestedField(Said):
+    """A source's word on a field of a base: `differing` of the `compared` records in which a higher source says something too."""
+
+    department: str
+    department_name: str
+    resource: str
+    item: str
+    base: str
+    base_title: str
+    build: str
+    built_at: Moment
+    satellite: str | None
+    field: str
+    title: str
+    compared: int
+    differing: int
+    rate: Share
+
+
+class ContestedDepartment(Said):
+    """A department's fields, those that differ most first."""
+
+    department: str
+    name: str
+    compared: int
+    differing: int
+    rate: Share
+    fields: tuple[ContestedField, ...]
+
+
+class Contested(Said):
+    """What departments say otherwise than the authority of a field, as the newest build of each base has counted it."""
+
+    asked: Asked
+    departments: tuple[ContestedDepartment, ...]
 
 
 class RuleText(Said):

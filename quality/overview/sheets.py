@@ -1,4 +1,4 @@
-"""The four answers as one XLSX file, a sheet each.
+"""The five answers as one XLSX file, a sheet each.
 
 Invariant: no cell holds a formula or a link. Text is written as text and marked so, that a spreadsheet never takes it for
 anything else; figures are numbers, moments are dates in Chinese time, and what was not measured says so.
@@ -13,7 +13,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from exchange.intake.pushes import CHINA
 from quality.indicators import DECISIONS, LEVELS
-from quality.overview.model import Dimensions, DimensionScore, History, Overdue, RuleText, Trend
+from quality.overview.model import Contested, Dimensions, DimensionScore, History, Overdue, RuleText, Trend
 from quality.overview.words import CYCLES, NOT_APPLICABLE, NOT_RECORDED, UNITS, WHATS, both
 
 Cell = str | int | float | date | datetime | None
@@ -33,13 +33,17 @@ OVERDUE = {
     "部门代码 department": 22, "部门 name": 20, "资源 resource": 24, "名称 title": 24, "更新周期 cycle": 20,
     "最近接受 last accepted": 18, "推送 push": 22, "应更新 due": 18, "逾期天数 days overdue": 12,
 }  # fmt: skip
+CONTESTED = {
+    "部门代码 department": 22, "部门 name": 20, "资源 resource": 24, "信息项 item": 20, "基础库 base": 18, "附表 satellite": 14,
+    "字段 field": 20, "名称 title": 24, "比对 compared": 14, "不一致 differing": 14, "占比 rate": 12, "构建 build": 22,
+}  # fmt: skip
 HISTORY = {
     "时间 at": 18, "资源 resource": 24, "名称 title": 24, "版本 version": 8, "载入人 by": 16, "规则 rule": 30,
     "变更 what": 14, "原级别 old level": 14, "原文 old": 50, "现级别 new level": 14, "现文 new": 50,
 }  # fmt: skip
 
 
-def workbook(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: History) -> bytes:
+def workbook(trend: Trend, dimensions: Dimensions, overdue: Overdue, contested: Contested, history: History) -> bytes:
     """The file."""
     written = BytesIO()
     safe = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
@@ -49,6 +53,7 @@ def workbook(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: Hi
         writer.sheet("趋势 trend", TREND, _trend(trend))
         writer.sheet("六维 dimensions", DIMENSIONS, _dimensions(dimensions))
         writer.sheet("逾期 overdue", OVERDUE, _overdue(overdue))
+        writer.sheet("疑义 contested", CONTESTED, _contested(contested))
         writer.sheet("规则变更 history", HISTORY, _history(history))
     return written.getvalue()
 
@@ -150,6 +155,15 @@ def _overdue(overdue: Overdue) -> Iterable[Sequence[Cell]]:
             one.department, one.department_name, one.resource, one.title, both(CYCLES, one.update_cycle), one.last_accepted,
             one.last_push, one.due, one.days_overdue,
         )  # fmt: skip
+
+
+def _contested(contested: Contested) -> Iterable[Sequence[Cell]]:
+    for unit in contested.departments:
+        for one in unit.fields:
+            yield (
+                unit.department, unit.name, one.resource, one.item, one.base, one.satellite, one.field, one.title,
+                one.compared, one.differing, _share(one.rate), one.build,
+            )  # fmt: skip
 
 
 def _history(history: History) -> Iterable[Sequence[Cell]]:

@@ -1,4 +1,4 @@
-"""The four answers as one page with pictures: of the whole city, of a department, or of a resource with its rules.
+"""The five answers as one page with pictures: of the whole city, of a department, or of a resource with its rules.
 
 Invariant: every figure on the page stands in the answers; nothing is loaded from anywhere, and a link leads to another page of
 this kind alone. Shares are drawn on a square-root scale, so that one bad row in a thousand can be seen beside one in two.
@@ -19,6 +19,7 @@ from exchange.intake.pushes import CHINA
 from quality.indicators import DECISIONS, DIMENSIONS, LEVELS
 from quality.overview.model import (
     Asked,
+    Contested,
     DayPoint,
     DepartmentDimensions,
     Dimensions,
@@ -101,7 +102,9 @@ class Load:
     changes: tuple[RuleChange, ...]
 
 
-def page(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: History, *, linked: bool) -> str:
+def page(
+    trend: Trend, dimensions: Dimensions, overdue: Overdue, contested: Contested, history: History, *, linked: bool
+) -> str:
     """The page."""
     top = _top(trend)
     order = {one.resource: [push.push for push in one.pushes] for one in trend.resources}
@@ -116,6 +119,7 @@ def page(trend: Trend, dimensions: Dimensions, overdue: Overdue, history: Histor
         title=_title(trend),
         trend=trend,
         overdue=overdue,
+        contested=contested,
         totals=_totals(trend),
         names=DIMENSIONS,
         grouped=_grouped(trend, dimensions),

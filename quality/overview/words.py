@@ -2,7 +2,7 @@
 
 NOT_APPLICABLE = "不适用 n/a"
 NOT_RECORDED = "未记录 not recorded"
-UNITS = {"check": "检查 checks", "deadline": "期限 deadlines"}
+UNITS = {"check": "检查 checks", "deadline": "期限 deadlines", "comparison": "比对 comparisons"}
 WHATS = {"added": ("新增", "added"), "changed": ("修改", "changed"), "removed": ("删除", "removed")}
 CYCLES = {
     "realtime": ("实时", "at once"),

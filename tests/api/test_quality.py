@@ -21,7 +21,7 @@ from tests.api.test_form import Officer
 from tests.delivery.kit import log
 from tests.quality.test_overview import CAPITAL, judged_by_the_hour, load
 
-ANSWERS = ("trend", "dimensions", "overdue", "history")
+ANSWERS = ("trend", "dimensions", "overdue", "contested", "history")
 
 
 def test_a_department_asks_for_its_own_over_http(house: House) -> None:
@@ -46,12 +46,13 @@ def test_a_department_asks_for_its_own_over_http(house: House) -> None:
     assert "市市场监督管理局<small>质量总览" in page.text
     assert "tax_payer" not in page.text
     assert workbook.headers["content-disposition"] == 'attachment; filename="quality.xlsx"'
-    assert "xl/worksheets/sheet4.xml" in zipfile.ZipFile(io.BytesIO(workbook.content)).namelist()
+    assert "xl/worksheets/sheet5.xml" in zipfile.ZipFile(io.BytesIO(workbook.content)).namelist()
     for name in ANSWERS:
         answer = schema["paths"][f"/v1/quality/{name}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert answer == {"$ref": f"#/components/schemas/{name.capitalize()}"}
-    assert [one["action"] for one in log(house)][:6] == [
-        "quality_trend", "quality_dimensions", "quality_overdue", "quality_history", "quality_page", "quality_workbook",
+    assert [one["action"] for one in log(house)][:7] == [
+        "quality_trend", "quality_dimensions", "quality_overdue", "quality_contested", "quality_history", "quality_page",
+        "quality_workbook",
     ]  # fmt: skip
 
 

@@ -224,6 +224,7 @@ ROUTES = {
     "GET /v1/quality/trend": ("/v1/quality/trend", None),
     "GET /v1/quality/dimensions": ("/v1/quality/dimensions", None),
     "GET /v1/quality/overdue": ("/v1/quality/overdue", None),
+    "GET /v1/quality/contested": ("/v1/quality/contested", None),
     "GET /v1/quality/history": ("/v1/quality/history", None),
     "GET /v1/quality/page": ("/v1/quality/page", None),
     "GET /v1/quality/workbook": ("/v1/quality/workbook", None),

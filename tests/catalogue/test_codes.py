@@ -43,6 +43,6 @@ def test_a_table_is_a_copy() -> None:
 
 def test_no_such_table() -> None:
     with pytest.raises(
-        NotFound, match=r"没有代码表 sexx，现有 disability_category、.* / there is no code table sexx; there are disab"
+        NotFound, match=r"没有代码表 sexx，现有 cert_status、.* / there is no code table sexx; there are cert"
     ):
         codes.table("sexx")

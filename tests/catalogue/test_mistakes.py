@@ -534,7 +534,7 @@ MISTAKES = [
     pytest.param(
         population(key_identifier="idcard"),
         [
-            "bases/population.yaml:4 [population] field-form：key_identifier 是 “idcard”，应是resident_number 或 uscc / key_identifier is “idcard”; expected resident_number or uscc"
+            "bases/population.yaml:4 [population] field-form：key_identifier 是 “idcard”，应为其中之一：resident_number, uscc, cert_identifier, party_code / key_identifier is “idcard”; expected one of resident_number, uscc, cert_identifier, party_code"
         ],
         id="a base keyed by something else",
     ),

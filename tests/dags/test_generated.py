@@ -30,8 +30,8 @@ print(json.dumps({{
         name: {{
             "tasks": {{task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}},
             "schedule": type(dag.schedule).__name__,
-            "needs": sorted(asset.uri for asset in dag.schedule.objects)
-                     if type(dag.schedule).__name__ == "AssetAny" else [],
+            "needs": sorted(asset.uri for asset in getattr(dag.schedule, "asset_condition", dag.schedule).objects)
+                     if type(dag.schedule).__name__.startswith("Asset") else [],
             "updates": sorted(asset.uri for task in dag.tasks for asset in task.outlets),
             "at_once": dag.max_active_runs,
             "description": dag.description,
@@ -82,6 +82,17 @@ def theme(name: str, *reads: str) -> dict[str, Any]:
         "department": "11410000005184603J",
         "reads": {each: ["id_number"] for each in reads},
     }
+
+
+def test_a_base_waits_for_what_feeds_its_satellites_and_for_midnight_where_its_authority_is_dated(tmp_path: Path) -> None:
+    satellite = {"id": "permits", "parent_sources": [{"resource": "permit", "item": "holder"}], "fields": [{"name": "no"}]}
+    dated = {"name": "name", "authority": [{"since": "2026-07-01", "sources": []}]}
+    population = base("population", "household") | {"satellites": [satellite]}
+    bases = [population, population | {"id": "turning", "fields": [dated]}]
+    found = read_dags(tmp_path, {"resources": [], "bases": bases})["dags"]
+    shown = {name: (dag["schedule"], dag["needs"]) for name, dag in found.items() if name != "clock"}
+    needed = ["pool://household/", "pool://permit/"]
+    assert shown == {"base_population": ("AssetAny", needed), "base_turning": ("AssetOrTimeSchedule", needed)}
 
 
 def test_a_catalogue_becomes_dags(tmp_path: Path) -> None:

@@ -262,3 +262,14 @@ def test_a_target_says_who_provides_and_masks_each_field(house: House) -> None:
         "updated_at": None,
     }
     assert catalogue.resource(house, "police_household").title == pool.title
+
+
+@pytest.mark.parametrize(("days", "asked"), [(-1, "市民政局"), (0, "市民政局"), (1, "市公安局")])
+def test_whom_to_ask_is_who_counts_today(house: House, days: int, asked: str) -> None:
+    population = make.population()
+    turn = {"from": str(TODAY + timedelta(days=days)), "sources": ["civil_marriage.mobile", "police_household.mobile"]}
+    population["fields"][5]["authority"] = [turn]
+    make.small_city(house, bases=[population, make.legal_entity()])
+    with house.registry.session() as session:
+        target = targets.load(session, "base:population")
+    assert [one["name"] for one in target.whom_to_ask(["mobile"])] == [asked]

@@ -34,15 +34,15 @@ def test_the_same_scale_gives_the_same_bytes(city: City, tmp_path: Path) -> None
     for sheet in again.sheets:
         again.parcel(sheet)
     assert digests(again) == digests(city)
-    assert len(digests(city)) == len(city.sheets) == 17
+    assert len(digests(city)) == len(city.sheets) == 24
 
 
 def test_the_catalogue_has_a_place_for_everything_that_is_sent(city: City) -> None:
     draft = catalogue.read_folder(CATALOGUE)
-    assert len(draft.departments) == 8
+    assert len(draft.departments) == 9
     assert {sheet.resource for sheet in city.sheets} == {resource.id for resource in draft.resources}
     assert len(draft.resources) >= 12
-    assert {base.id for base in draft.bases} == {"population", "legal_entity"}
+    assert {base.id for base in draft.bases} == {"population", "legal_entity", "elicense", "credit"}
     by_id = {resource.id: resource for resource in draft.resources}
     for sheet in city.sheets:
         known = {item.title: item.name for item in by_id[sheet.resource].items}

@@ -18,8 +18,8 @@ from sqlalchemy import func, select
 
 from exchange.databases import Address
 from exchange.house import House
-from exchange.registry.models import BaseBuild, Event, PoolCommit, Push, ServingIndex
-from pools import index, lake, merge, pool, way
+from exchange.registry.models import BaseBuild, ConflictCount, Event, PoolCommit, Push, ServingIndex
+from pools import index, lake, merge, pool, satellites, way
 from pools.reader import IndexReader
 from quality import gate
 from tests import make
@@ -30,6 +30,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 POOL, BASE = "pool:police_household", "base:population"
 HEADER = ["公民身份号码", "姓名", "性别", "联系电话"]
+PHONES = {  # what they are called under each of their numbers
+    "id": "phones",
+    "title": "联系电话",
+    "parent_sources": ["police_household.id_number", "civil_marriage.id_number"],
+    "key": "mobile",
+    "fields": [
+        {"name": "mobile", "sources": ["police_household.mobile", "civil_marriage.mobile"]},
+        {"name": "called", "sources": ["police_household.name", "civil_marriage.name"]},
+    ],
+}
 MOST = 36  # pushes of one walk
 CONTENTS = (range(10, 48), range(40))  # of even and of odd batches: each lacks people the other has
 
@@ -48,7 +58,7 @@ def accepted(house: House, batch: int) -> str:
 @pytest.fixture
 def city(house: House) -> House:
     """Civil affairs has pooled its people: some the police know too, with other phones."""
-    make.small_city(house)
+    make.small_city(house, bases=[make.population(satellites=[PHONES]), make.legal_entity()])
     header = ["公民身份号码", "姓名", "婚姻状况", "手机"]
     people = [[make.resident(n), f"人{n % 50}", "10", f"139{n:08}"] for n in range(20, 60)]
     way.process(house, kit.land(house, "civil_marriage", header, people, caller=kit.CIVIL))
@@ -100,18 +110,22 @@ def based(house: House) -> State:
     """The base as its newest build that was written down pins it: so it is read."""
     with house.registry.session() as session:
         builds = session.scalars(select(BaseBuild).order_by(BaseBuild.number)).all()
+        counted = select(ConflictCount.field, ConflictCount.resource_id, ConflictCount.compared, ConflictCount.differing)
+        contested = sorted(map(tuple, session.execute(counted.where(ConflictCount.build_id == builds[-1].id)).all()))
     assert [built.number for built in builds] == list(range(1, len(builds) + 1))
     newest = builds[-1]
     rows = lake.version(merge.table("population"), newest.snapshot)
     conflicts = lake.version(merge.conflict_table("population"), newest.snapshot)
+    phones = lake.version(satellites.table("population", "phones"), newest.snapshot)
     with lake.opened(house) as connection:
         found = (
             digest(connection, f"(SELECT * REPLACE (_build - {newest.number} AS _build) FROM {rows})", "id_number"),
             digest(connection, conflicts, "key, field, loser"),
+            digest(connection, f"(SELECT * REPLACE (_build - {newest.number} AS _build) FROM {phones})", "row_key"),
             connection.execute("SELECT name FROM (SHOW ALL TABLES) WHERE name LIKE '%\\_\\_next' ESCAPE '\\'").fetchall(),
         )
         commits = len(lake.by_author(connection, "base:population"))
-    counts = (newest.rows, newest.closed, newest.conflicts)
+    counts = (newest.rows, newest.closed, newest.conflicts, newest.satellites, contested)
     return State((found, counts), (commits, len(builds), events(house, "base:build:commit")), [])
 
 

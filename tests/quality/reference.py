@@ -54,3 +54,21 @@ def org_code_ok(code: str) -> bool:
 
 def uscc_inner_ok(code: str) -> bool:
     return org_check(code[8:16]) == code[16]
+
+
+def cert_check(body: str) -> str:
+    """ISO/IEC 7064 MOD 37,36, as the standard writes it."""
+    p = 36
+    for character in body:
+        p = ((p + ALPHABET_11714.index(character)) % 36 or 36) * 2 % 37
+    return ALPHABET_11714[(37 - p) % 36]
+
+
+def cert_identifier_ok(text: str) -> bool:
+    form = r"1\.2\.156\.3005\.2\.([0-9A-Z]{18}[0-9]{3})\.([0-9A-Z]{1,18})\.([0-9A-Z]{1,32})\.([0-9]{3})\.([0-9A-Z])"
+    found = re.fullmatch(form, text)
+    return found is not None and cert_check("".join(found.groups()[:4])) == found[5]
+
+
+def party_code_ok(text: str, today: date) -> bool:
+    return uscc_ok(text) or (len(text) == 18 and resident_number_ok(text, today))

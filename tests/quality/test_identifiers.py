@@ -146,8 +146,60 @@ def test_an_unused_pair_of_authority_and_kind(connection: DuckDBPyConnection) ->
     assert column(connection, identifiers.uscc_class_known("x"), ["97", "9", "N2", None]) == [False, False, True, True]
 
 
+GOOD_CERT = [  # in use, as published by their issuers
+    "1.2.156.3005.2.11100000000013338W011.11430000006122244L.20230000403.001.U",
+    "1.2.156.3005.2.11100000MB03271699022.340100.000000016.001.9",
+    "1.2.156.3005.2.11100000000013338W009.11330105002500287C.2025052201.002.0",
+]
+BAD_CERT = {
+    GOOD_CERT[0][:-1] + "V": "校验位不符（GB/T 36904）",
+    GOOD_CERT[0].replace("403.001", "404.001"): "校验位不符（GB/T 36904）",
+    GOOD_CERT[0].replace(".001.U", ".1.U"): "各段的长度或字符不符（GB/T 36904）",
+    GOOD_CERT[0].removesuffix(".U"): "以点分隔是 9 段，应为 10 段",
+    GOOD_CERT[0].removeprefix("1."): "不以 1.2.156.3005.2. 开头",
+    GOOD_CERT[0].lower(): "各段的长度或字符不符（GB/T 36904）",  # normalising comes first
+    "": "不以 1.2.156.3005.2. 开头",
+}
+
+
+def test_published_licence_identifiers_are_good(connection: DuckDBPyConnection) -> None:
+    assert column(connection, identifiers.cert_identifier_ok("x"), GOOD_CERT) == [True] * len(GOOD_CERT)
+    assert column(connection, identifiers.cert_bodies_ok("x"), GOOD_CERT) == [True, False, True], (
+        "one issuer's code is short"
+    )
+
+
+def test_bad_licence_identifiers_say_why(connection: DuckDBPyConnection) -> None:
+    assert column(connection, identifiers.cert_identifier_ok("x"), list(BAD_CERT)) == [False] * len(BAD_CERT)
+    assert column(connection, identifiers.cert_identifier_fault("x"), list(BAD_CERT)) == list(BAD_CERT.values())
+
+
+BAD_PARTY = {
+    "914403001922038217": "既不是有效的统一社会信用代码，也不是有效的公民身份号码",
+    "11010519491231002Y": "既不是有效的统一社会信用代码，也不是有效的公民身份号码",  # the alphabet of GB 32100 has a Y
+    "91440300192203821I": "含有不允许的字符",
+    "110105491231002": "长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位",
+    "USA110119850101": "长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位",
+    "": "长度是 0 位，应为 18 位",
+}
+
+
+def test_a_party_is_a_company_or_a_person(connection: DuckDBPyConnection) -> None:
+    good = [*GOOD_USCC, *GOOD_RESIDENT[:-1], None]
+    assert column(connection, identifiers.party_code_ok("x", TODAY), good) == [True] * len(good)
+    assert column(connection, identifiers.party_code_ok("x", TODAY), list(BAD_PARTY)) == [False] * len(BAD_PARTY)
+    assert column(connection, identifiers.party_code_fault("x"), list(BAD_PARTY)) == list(BAD_PARTY.values())
+
+
 def test_nothing_is_not_wrong(connection: DuckDBPyConnection) -> None:
-    for check in (identifiers.resident_number_ok("x", TODAY), identifiers.uscc_ok("x"), identifiers.uscc_inner_ok("x")):
+    for check in (
+        identifiers.resident_number_ok("x", TODAY),
+        identifiers.uscc_ok("x"),
+        identifiers.uscc_inner_ok("x"),
+        identifiers.cert_identifier_ok("x"),
+        identifiers.cert_bodies_ok("x"),
+        identifiers.party_code_ok("x", TODAY),
+    ):
         assert column(connection, check, [None]) == [True]
 
 
@@ -162,6 +214,13 @@ CODES = st.one_of(
     st.from_regex(r"\A[0-9A-Z]{18}\Z"),
     st.text(max_size=20),
     st.text(st.characters(max_codepoint=127), min_size=18, max_size=18),
+)
+CERTS = st.one_of(
+    st.from_regex(
+        r"\A1\.2\.156\.3005\.2\.[0-9A-Z]{18}[0-9]{3}\.[0-9A-Z]{1,19}\.[0-9A-Z]{1,33}\.[0-9]{3}\.[0-9A-Z]\Z", fullmatch=True
+    ),
+    st.text("0123456789ABZ.", max_size=80).map("1.2.156.3005.2.".__add__),
+    st.text(max_size=90),
 )
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -208,3 +267,37 @@ def test_codes_as_the_reference_says(connection: DuckDBPyConnection, codes: list
     assert column(connection, identifiers.uscc_ok("x"), everyone) == [reference.uscc_ok(code) for code in everyone]
     formed = [code for code in everyone if len(code) == 18 and set(code) <= set(reference.ALPHABET_11714)]
     assert column(connection, identifiers.uscc_inner_ok("x"), formed) == [reference.uscc_inner_ok(code) for code in formed]
+
+
+@MANY
+@given(st.lists(CERTS, min_size=1, max_size=30))
+def test_licence_identifiers_as_the_reference_says(connection: DuckDBPyConnection, certs: list[str]) -> None:
+    certs = [text.replace("\x00", " ") for text in certs]
+    bodies = [text.split(".")[5:9] for text in certs]
+    mended = [
+        text[:-1] + reference.cert_check("".join(body))
+        for text, body in zip(certs, bodies, strict=True)
+        if set("".join(body)) <= set(reference.ALPHABET_11714)
+    ]
+    everyone = certs + mended
+    assert column(connection, identifiers.cert_identifier_ok("x"), everyone) == [
+        reference.cert_identifier_ok(text) for text in everyone
+    ]
+    column(connection, identifiers.cert_identifier_fault("x"), everyone)  # never raises
+    column(connection, identifiers.cert_bodies_ok("x"), everyone)
+
+
+@MANY
+@given(st.lists(st.one_of(NUMBERS, CODES), min_size=1, max_size=30))
+def test_parties_as_the_reference_says(connection: DuckDBPyConnection, parties: list[str]) -> None:
+    parties = [text.replace("\x00", " ") for text in parties]
+    mended = [
+        p[:17] + check(p[:17])
+        for p in parties
+        for check, allowed in ((reference.id_check, "0123456789"), (reference.uscc_check, reference.ALPHABET_32100))
+        if len(p) == 18 and set(p[:17]) <= set(allowed)
+    ]
+    everyone = parties + mended
+    assert column(connection, identifiers.party_code_ok("x", TODAY), everyone) == [
+        reference.party_code_ok(party, TODAY) for party in everyone
+    ]

@@ -386,6 +386,7 @@ def test_the_workbook_says_the_same_figures(city: House) -> None:
         "趋势 trend",
         "六维 dimensions",
         "逾期 overdue",
+        "疑义 contested",
         "规则变更 history",
     ]
     trend = overview.trend(city, OPERATOR, asked)
@@ -403,7 +404,7 @@ def test_the_workbook_says_the_same_figures(city: House) -> None:
     assert [row[11] for row in scores if not row[6]] == [said(d.score) for d in dimensions.resources[0].dimensions]
     assert [(row[2], str(row[7]), row[8]) for row in sheet(written, 2)] == [("market_entity", "2026-11-16 10:00:00", 4.0)]
     history = overview.history(city, OPERATOR, asked)
-    assert [(row[3], row[4], row[5]) for row in sheet(written, 3)] == [
+    assert [(row[3], row[4], row[5]) for row in sheet(written, 4)] == [
         (one.version, one.by, one.rule) for one in history.changes
     ]
 
@@ -421,11 +422,11 @@ def test_no_cell_of_the_workbook_can_run(house: House) -> None:
     with zipfile.ZipFile(io.BytesIO(written)) as parts:
         told = {name: parts.read(name).decode() for name in parts.namelist()}
     sheets = [text for name, text in told.items() if name.startswith("xl/worksheets/")]
-    assert len(sheets) == 4
+    assert len(sheets) == 5
     assert [mark for text in sheets for mark in ("<f>", "<f ", "<hyperlink") if mark in text] == []
     assert not [name for name in told if "_rels/sheet" in name or "externalLink" in name]
     assert 'quotePrefix="1"' in told["xl/styles.xml"]
-    first = next(row for row in sheet(written, 3) if row[5] == "dept.capital")
+    first = next(row for row in sheet(written, 4) if row[5] == "dept.capital")
     assert (first[2], first[4]) == ("+1", "=cmd")
     assert first[10] == '=HYPERLINK("http://example.org","甲")\n@SUM(A1)\n-registered_capital < 0'
 
@@ -438,7 +439,7 @@ def test_no_value_stands_in_any_answer(city: House) -> None:
             told = [parts.read(name).decode() for name in parts.namelist()]
         told += [overview.page(city, OPERATOR, asked, NOW), overview.trend(city, OPERATOR, asked).model_dump_json()]
         told += [answer(city, OPERATOR, asked, NOW).model_dump_json() for answer in (overview.dimensions, overview.overdue)]
-        told += [overview.history(city, OPERATOR, asked).model_dump_json()]
+        told += [answer(city, OPERATOR, asked).model_dump_json() for answer in (overview.contested, overview.history)]
         assert "uscc.uscc" in "".join(told)
         assert [one for one in canaries if any(one in text for text in told)] == []
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, Written
+from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, SatelliteDraft, Written
 from exchange.catalogue.findings import Place, shown
-from exchange.catalogue.model import BaseEntry, BaseField, DataType, FieldSource, Item, Sensitivity, ShareType
+from exchange.catalogue.model import BaseEntry, BaseField, DataType, FieldSource, Item, Satellite, Sensitivity, ShareType
 from exchange.catalogue.rules.common import near, once, share_class
+from exchange.catalogue.rules.satellites import PART_RULES
+from exchange.catalogue.rules.sources import Part, can_be, is_a, item_of, parts
 from exchange.catalogue.sql import sql_type
 
 # 人口基础信息库的基准项: 公民身份号码 (the key), 姓名, 性别, 民族, 出生地, 出生日期, 相片
@@ -29,28 +31,9 @@ _DECIMAL: Final = re.compile(r"DECIMAL\(([0-9]+),([0-9]+)\)")
 MASKS: Final = ("name", "resident_number", "mobile", "phone", "address", "email", "bank_card", "plate", "birth_date", "all")
 
 
-def _sources(base: Written[BaseDraft]) -> list[tuple[FieldSource, Place, str]]:
-    """Every source a base names, where, and the field it is for (empty: the key)."""
-    keys = [(s, base.place("key_sources", n, item=base.entry.key), "") for n, s in enumerate(base.entry.key_sources)]
-    return keys + [
-        (source, base.place("fields", n, "sources", m, item=field.name), field.name)
-        for n, field in enumerate(base.entry.fields)
-        for m, source in enumerate(field.sources)
-    ]
-
-
-def _item_of(source: FieldSource, reading: Reading) -> tuple[ResourceDraft, Item] | None:
-    for written in reading.resources:
-        if written.entry.id == source.resource:
-            for item in written.entry.items:
-                if item.name == source.item:
-                    return written.entry, item
-    return None
-
-
 def _sources_known(base: Written[BaseDraft], reading: Reading) -> None:
     resources = {w.entry.id: w.entry for w in reading.resources}
-    for source, place, _ in _sources(base):
+    for source, place, _ in (named for part in parts(base) for named in part.sources()):
         if source.resource in reading.broken:
             continue
         if source.resource not in resources:
@@ -61,7 +44,7 @@ def _sources_known(base: Written[BaseDraft], reading: Reading) -> None:
                 f"没有资源 {source.resource}{hint[0]}",
                 f"there is no resource {source.resource}{hint[1]}",
             )
-        elif _item_of(source, reading) is None:
+        elif item_of(source, reading) is None:
             hint = near(source.item, [item.name for item in resources[source.resource].items])
             reading.findings.add(
                 place,
@@ -72,32 +55,32 @@ def _sources_known(base: Written[BaseDraft], reading: Reading) -> None:
 
 
 def _key_sources(base: Written[BaseDraft], reading: Reading) -> None:
-    entry = base.entry
-    may_be = (entry.key_identifier, *(OLDER_NUMBERS if entry.key_identifier == "uscc" else ()))
-    keyed = {source.resource for source in entry.key_sources}
+    for part in parts(base):
+        once(
+            ((s.resource, part.place(part.keys_name, n)) for n, s in enumerate(part.keys)),
+            "key-source-repeated",
+            reading,
+        )
+        _feeders_keyed(part, reading)
+        for source, place, field in part.sources():
+            found = None if field else item_of(source, reading)
+            if found is not None:
+                _key_item(part, source, place, found, reading)
+
+
+def _feeders_keyed(part: Part, reading: Reading) -> None:
+    """Whoever says something must say of whom."""
+    keyed = {source.resource for source in part.keys}
     told: set[str] = set()
-    once(
-        ((s.resource, base.place("key_sources", n)) for n, s in enumerate(entry.key_sources)),
-        "key-source-repeated",
-        reading,
-    )
-    for source, place, field in _sources(base):
-        found = _item_of(source, reading)
-        if field and found is not None and source.resource not in keyed and source.resource not in told:
+    for source, place, field in part.sources():
+        if field and item_of(source, reading) is not None and source.resource not in keyed | told:
             told.add(source.resource)
             reading.findings.add(
                 place,
                 "key-source",
-                f"{source.resource} 供给 {field}，但 key_sources 未写它的主键项",
-                f"{source.resource} feeds {field}, but key_sources does not name its key item",
-            )
-        if not field and found is not None and (source.item not in found[0].key or found[1].identifier not in may_be):
-            reading.findings.add(
-                place,
-                "key-source",
-                f"{source.resource}.{source.item} 须是该资源的主键项，且 identifier: {' 或 '.join(may_be)}",
-                f"{source.resource}.{source.item} must be a key item of its resource with "
-                f"{' or '.join(f'`identifier: {name}`' for name in may_be)}",
+                f"{source.resource} 供给 {field}，但 {part.keys_name} 未写它的{'主键项' if part.name is None else '所属项'}",
+                f"{source.resource} feeds {field}, but {part.keys_name} does not name its "
+                + ("key item" if part.name is None else "item of the parent's key"),
             )
 
 
@@ -106,7 +89,7 @@ def _older_numbers(base: Written[BaseDraft], reading: Reading) -> None:
     found = {
         number: pair
         for number, source in enumerate(base.entry.key_sources)
-        if (pair := _item_of(source, reading)) is not None
+        if (pair := item_of(source, reading)) is not None
     }
     codes = [entry for entry, item in found.values() if item.identifier == base.entry.key_identifier]
     paired = any(item.identifier == "registration_no" for entry in codes for item in entry.items)
@@ -129,27 +112,58 @@ def _older_numbers(base: Written[BaseDraft], reading: Reading) -> None:
             )
 
 
+def _key_item(part: Part, source: FieldSource, place: Place, found: tuple[ResourceDraft, Item], reading: Reading) -> None:
+    """A base is keyed by a key item of its resource; a satellite may hang on any item of the same kind."""
+    wanted = part.base.entry.key_identifier
+    may_be = (wanted, *(OLDER_NUMBERS if wanted == "uscc" else ()))
+    if part.name is not None:
+        if found[1].identifier is None or not can_be(found[1].identifier, wanted):
+            reading.findings.add(
+                place,
+                "parent-source",
+                f"{source.resource}.{source.item} 须有与主表主键相容的标识（identifier: {wanted}）",
+                f"{source.resource}.{source.item} must have an identifier that can be the parent's key (`identifier: {wanted}`)",
+            )
+    elif source.item not in found[0].key or not any(is_a(found[1].identifier, name) for name in may_be):
+        reading.findings.add(
+            place,
+            "key-source",
+            f"{source.resource}.{source.item} 须是该资源的主键项，且 identifier: {' 或 '.join(may_be)}",
+            f"{source.resource}.{source.item} must be a key item of its resource with "
+            f"{' or '.join(f'`identifier: {name}`' for name in may_be)}",
+        )
+
+
 def _fields(base: Written[BaseDraft], reading: Reading) -> None:
-    entry = base.entry
-    names = [(field.name, base.place("fields", n, "name", item=field.name)) for n, field in enumerate(entry.fields)]
-    once([(entry.key, base.place("key")), *names], "field-repeated", reading)
-    for number, field in enumerate(entry.fields):
-        place = base.place("fields", number, item=field.name)
-        if field.name.endswith("__src"):
-            reading.findings.add(
-                place,
-                "field-name",
-                "名称不得以 __src 结尾（留给来源指针）",
-                "a name may not end in __src (kept for provenance)",
-            )
-        if field.mask is not None and field.mask not in MASKS:
-            reading.findings.add(
-                place,
-                "field-form",
-                f"mask 是 {shown(field.mask)}，应为 {'、'.join(MASKS)} 之一",
-                f"mask is {shown(field.mask)}; expected one of {', '.join(MASKS)}",
-            )
-        repeated = [text for text, count in Counter(f"{s.resource}" for s in field.sources).items() if count > 1]
+    for part in parts(base):
+        names = [(field.name, part.place("fields", n, "name", item=field.name)) for n, field in enumerate(part.fields)]
+        once([(base.entry.key, base.place("key")), *names], "field-repeated", reading)
+        for number, field in enumerate(part.fields):
+            _one_name(field, part.place("fields", number, item=field.name), reading)
+            _one_field(field, part.place("fields", number, item=field.name), reading)
+
+
+def _one_name(field: FieldDraft, place: Place, reading: Reading) -> None:
+    if field.name.endswith("__src"):
+        reading.findings.add(
+            place,
+            "field-name",
+            "名称不得以 __src 结尾（留给来源指针）",
+            "a name may not end in __src (kept for provenance)",
+        )
+    if field.name == "row_key":
+        reading.findings.add(
+            place, "field-name", "名称不得是 row_key（留给附表）", "a name may not be row_key (kept for satellites)"
+        )
+    if field.mask is not None and field.mask not in MASKS:
+        reading.findings.add(
+            place,
+            "field-form",
+            f"mask 是 {shown(field.mask)}，应为 {'、'.join(MASKS)} 之一",
+            f"mask is {shown(field.mask)}; expected one of {', '.join(MASKS)}",
+        )
+    for sources in (field.sources, *(order.sources for order in field.authority)):
+        repeated = [text for text, count in Counter(f"{s.resource}" for s in sources).items() if count > 1]
         if repeated:
             reading.findings.add(
                 place,
@@ -157,11 +171,18 @@ def _fields(base: Written[BaseDraft], reading: Reading) -> None:
                 f"来源 {'、'.join(repeated)} 写了两次",
                 f"source {', '.join(repeated)} is written twice",
             )
-        _one_field(field, place, reading)
+    days = [order.since for order in field.authority]
+    if days != sorted(set(days)):
+        reading.findings.add(
+            place,
+            "authority",
+            "authority 各条的 from 须逐条变晚，不得重复",
+            "the days (`from`) of `authority` must rise, none twice",
+        )
 
 
 def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
-    found = [pair for source in field.sources if (pair := _item_of(source, reading))]
+    found = [pair for source in field.every_source if (pair := item_of(source, reading))]
     items = [item for _, item in found]
     kinds = {_FAMILY.get(kind, kind) for kind in (*(item.type for item in items), *((field.type,) if field.type else ()))}
     if len(kinds) > 1:
@@ -198,15 +219,24 @@ def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
 
 
 def _id_kept_free(base: Written[BaseDraft], reading: Reading) -> None:
-    """The tables of a base's conflicts and aliases have its name."""
+    """The tables of a base's conflicts, aliases and satellites have its name."""
+    place = base.place("id")
     for ending, zh, en in (("_conflict", "冲突表", "conflicts"), ("_alias", "别名表", "aliases")):
         if base.entry.id.endswith(ending):
             reading.findings.add(
-                base.place("id"),
+                place,
                 "id-reserved",
                 f"标识不得以 {ending} 结尾（留给{zh}）",
                 f"an id may not end in {ending} (kept for the table of {en})",
             )
+    taken = {f"{w.entry.id}_{each.id}": w.entry.id for w in reading.bases for each in w.entry.satellites}
+    if base.entry.id in taken:
+        reading.findings.add(
+            place,
+            "id-reserved",
+            f"标识 {base.entry.id} 是基础库 {taken[base.entry.id]} 的附表名，请换一个",
+            f"{base.entry.id} is the name of a satellite of the base {taken[base.entry.id]}; choose another id",
+        )
 
 
 def _benchmark(base: Written[BaseDraft], reading: Reading) -> None:
@@ -231,6 +261,7 @@ BASE_RULES: Final[tuple[Callable[[Written[BaseDraft], Reading], None], ...]] = (
     _older_numbers,
     _fields,
     _benchmark,
+    *PART_RULES,
 )
 
 
@@ -240,14 +271,26 @@ def complete(base: BaseDraft, reading: Reading) -> BaseEntry:
         id=base.id,
         title=base.title,
         key=base.key,
-        key_identifier="uscc" if base.key_identifier == "uscc" else "resident_number",
+        key_identifier=base.key_identifier,
         key_sources=base.key_sources,
         fields=tuple(_complete_field(field, reading) for field in base.fields),
+        satellites=tuple(_complete_satellite(each, reading) for each in base.satellites),
+        links=base.links,
+    )
+
+
+def _complete_satellite(satellite: SatelliteDraft, reading: Reading) -> Satellite:
+    return Satellite(
+        id=satellite.id,
+        title=satellite.title,
+        parent_sources=satellite.parent_sources,
+        key=satellite.key,
+        fields=tuple(_complete_field(field, reading) for field in satellite.fields),
     )
 
 
 def _complete_field(field: FieldDraft, reading: Reading) -> BaseField:
-    found = [pair for source in field.sources if (pair := _item_of(source, reading))]
+    found = [pair for source in field.every_source if (pair := item_of(source, reading))]
     items = [item for _, item in found]
     sensitive = [item.sensitivity for item in items if item.sensitivity is not Sensitivity.NONE]
     masks = [item.mask for item in items if item.mask is not None]
@@ -258,6 +301,7 @@ def _complete_field(field: FieldDraft, reading: Reading) -> BaseField:
         title=field.title or items[0].title,
         type=field.type or items[0].type,
         sources=field.sources,
+        authority=field.authority,
         benchmark=field.benchmark,
         sensitivity=field.sensitivity or (sensitive[0] if sensitive else Sensitivity.NONE),
         mask=field.mask or (masks[0] if masks else None),

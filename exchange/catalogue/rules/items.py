@@ -86,6 +86,12 @@ def _item_codes(item: Item, place: Place, _: Written[ResourceDraft], reading: Re
         )
 
 
+_PERSONAL: Final[dict[str | None, tuple[str, str]]] = {
+    "resident_number": ("公民身份号码", "resident number"),
+    "party_code": ("行政相对人代码（可为公民身份号码）", "party's code, which may be a resident number,"),
+}
+
+
 def _item_identifier(item: Item, place: Place, _: Written[ResourceDraft], reading: Reading) -> None:
     if item.identifier is None:
         return
@@ -97,12 +103,13 @@ def _item_identifier(item: Item, place: Place, _: Written[ResourceDraft], readin
             f"标识符应为 C 型、长度不小于 {long}，如 C{long}",
             f"an identifier is of type C, {long} long or longer, as in C{long}",
         )
-    if item.identifier == "resident_number" and item.sensitivity is not Sensitivity.PERSONAL:
+    if item.identifier in _PERSONAL and item.sensitivity is not Sensitivity.PERSONAL:
+        zh, en = _PERSONAL[item.identifier]
         reading.findings.add(
             place,
             "identifier-personal",
-            "公民身份号码是个人信息，请写 sensitivity: 个人隐私",
-            "a resident number is personal; write `sensitivity: personal`",
+            f"{zh}是个人信息，请写 sensitivity: 个人隐私",
+            f"a {en} is personal; write `sensitivity: personal`",
         )
 
 

@@ -3,17 +3,20 @@
 Both answer in drawn tables, so a spec is written once and says nothing of how.
 """
 
-from datetime import datetime
+from collections import Counter
+from datetime import date, datetime
 from typing import Any, Protocol
 
-from exchange.catalogue.model import BaseDefinition, DataType, Resource
+from exchange.catalogue.model import BaseDefinition, BaseField, DataType, Resource
 from exchange.house import House
-from pools import aliases, lake, merge
+from exchange.registry.models import BaseBuild
+from pools import aliases, authority, lake, merge, satellites
+from pools.contested import contested
 from pools.explain import explain
 from pools.survivorship import pointer
 from tests.drawn import Row
 from tests.pools import given
-from tests.reference import ReferenceBase
+from tests.reference import Golden, GoldenRow, ReferenceBase
 
 
 class City(Protocol):
@@ -28,7 +31,9 @@ class City(Protocol):
     def end_alias(self, old: str) -> None:
         """From the next build on it does not."""
 
-    def build(self) -> None: ...
+    def build(self, on: str | None = None) -> None:
+        """`on`: the day whose orders of authority count, where a spec is about them."""
+        ...
 
     def base(self) -> list[Row]:
         """key, per field its value and `<field> from` (the resource that said it), closed."""
@@ -36,6 +41,14 @@ class City(Protocol):
 
     def conflicts(self) -> list[Row]:
         """key, field, winner, loser (resources) and their values."""
+        ...
+
+    def satellite(self, name: str) -> list[Row]:
+        """of (the parent's key), per field its value and `<field> from`, closed."""
+        ...
+
+    def orphans(self, name: str) -> int:
+        """Rows of a satellite whose parent is no record of the base, as of the last build."""
         ...
 
     def since(self) -> list[Row]:
@@ -64,33 +77,72 @@ class EngineCity:
     def end_alias(self, old: str) -> None:
         aliases.end(self.house, given.OPERATOR, self.aliases.pop(old), "登记有误")
 
-    def build(self) -> None:
-        merge.build(self.house, self.definition.id)
+    def build(self, on: str | None = None) -> None:
+        merge.build(self.house, self.definition.id, on=_day(on))
 
     def base(self) -> list[Row]:
+        return [
+            {"key": row[self.definition.key]} | self._fields(row, self._made_by(row["_build"]).fields)
+            for row in self._rows(merge.table(self.definition.id), self.definition.key)
+        ]
+
+    def satellite(self, name: str) -> list[Row]:
+        table, key = satellites.table(self.definition.id, name), self.definition.key
         found = []
-        for row in self._rows(merge.table(self.definition.id), self.definition.key):
-            shown = {"key": row[self.definition.key]}
-            for field in self.definition.fields:
-                place = row[pointer(field.name)]
-                shown[field.name] = _text(row[field.name])
-                shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
-            found.append(shown | {"closed": "yes" if row["_closed"] else None})
+        for row in self._rows(table, satellites.ROW_KEY):
+            made_by = next(each for each in self._made_by(row["_build"]).satellites if each.id == name)
+            found.append({"of": row[key]} | self._fields(row, made_by.fields))
         return found
 
+    def orphans(self, name: str) -> int:
+        return self._last().satellites[name]["orphans"]
+
     def conflicts(self) -> list[Row]:
-        fields = {field.name: field.sources for field in self.definition.fields}
+        made_by = authority.definition_of(self.house, self._last())
+        shown = self._conflicts(merge.conflict_table(made_by.id), "", made_by.fields)
+        for each in made_by.satellites:
+            shown += self._conflicts(satellites.conflict_table(made_by.id, each.id), f"{each.id}.", each.fields)
+        return shown
+
+    def contested(self) -> Counter[tuple[str | None, str | None]]:
+        """How often each source was found to differ, by field, as the build has counted it."""
+        found: Counter[tuple[str | None, str | None]] = Counter()
+        for one in contested(self.house, self.definition.id):
+            if one.differing:
+                found[f"{one.satellite}.{one.field}" if one.satellite else one.field, one.resource] += one.differing
+        return found
+
+    def _conflicts(self, table: str, prefix: str, fields: tuple[BaseField, ...]) -> list[Row]:
+        sources = {field.name: field.sources for field in fields}
         return [
             {
                 "key": row["key"],
-                "field": row["field"],
-                "winner": fields[row["field"]][row["winner"]].resource,
+                "field": prefix + row["field"],
+                "winner": sources[row["field"]][row["winner"]].resource,
                 "said": row["winner_value"],
-                "loser": fields[row["field"]][row["loser"]].resource,
+                "loser": sources[row["field"]][row["loser"]].resource,
                 "but said": row["loser_value"],
             }
-            for row in self._rows(merge.conflict_table(self.definition.id), "key, field, loser")
+            for row in self._rows(table, "key, field, loser")
         ]
+
+    def _fields(self, row: dict[str, Any], fields: tuple[BaseField, ...]) -> Row:
+        shown: Row = {}
+        for field in fields:
+            place = row[pointer(field.name)]
+            shown[field.name] = _text(row[field.name])
+            shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
+        return shown | {"closed": "yes" if row["_closed"] else None}
+
+    def _made_by(self, number: int) -> BaseDefinition:
+        with self.house.registry.session() as session:
+            return authority.definition_of(self.house, merge.build_numbered(session, self.definition.id, number))
+
+    def _last(self) -> BaseBuild:
+        with self.house.registry.session() as session:
+            built = merge.last_build(session, self.definition.id)
+        assert built is not None
+        return built
 
     def since(self) -> list[Row]:
         found: list[Row] = []
@@ -127,22 +179,39 @@ class ReferenceCity:
     def end_alias(self, old: str) -> None:
         self.reference.end_alias(old)
 
-    def build(self) -> None:
-        self.reference.build()
+    def build(self, on: str | None = None) -> None:
+        self.reference.build(_day(on) or date(2026, 11, 1))
 
     def base(self) -> list[Row]:
+        return [
+            {"key": key} | self._fields(golden, self.reference.in_force[golden.build - 1].fields)
+            for key, golden in sorted(self.reference.golden.items())
+        ]
+
+    def satellite(self, name: str) -> list[Row]:
         found = []
-        for key, golden in sorted(self.reference.golden.items()):
-            shown: Row = {"key": key}
-            for field in self.reference.definition.fields:
-                place = golden.places[field.name]
-                shown[field.name] = _text(golden.values[field.name])
-                shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
-            found.append(shown | {"closed": "yes" if golden.closed else None})
+        for key, row in sorted(self.reference.rows[name].items(), key=lambda pair: "|".join(map(str, pair[0]))):
+            made_by = self.reference.in_force[row.build - 1].satellites
+            found.append({"of": key[0]} | self._fields(row, next(each.fields for each in made_by if each.id == name)))
         return found
 
+    def orphans(self, name: str) -> int:
+        return self.reference.orphans[name]
+
+    def _fields(self, row: Golden | GoldenRow, fields: tuple[BaseField, ...]) -> Row:
+        shown: Row = {}
+        for field in fields:
+            place = row.places[field.name]
+            shown[field.name] = _text(row.values[field.name])
+            shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
+        return shown | {"closed": "yes" if row.closed else None}
+
     def conflicts(self) -> list[Row]:
-        fields = {field.name: field.sources for field in self.reference.definition.fields}
+        made_by = self.reference.in_force[-1]
+        fields = {field.name: field.sources for field in made_by.fields}
+        for each in made_by.satellites:
+            fields |= {f"{each.id}.{field.name}": field.sources for field in each.fields}
+        order = ["", *(each.id for each in made_by.satellites)]
         return [
             {
                 "key": found.key,
@@ -152,13 +221,16 @@ class ReferenceCity:
                 "loser": fields[found.field][found.loser].resource,
                 "but said": found.loser_value,
             }
-            for found in sorted(self.reference.conflicts, key=lambda found: (found.key, found.field, found.loser))
+            for found in sorted(
+                self.reference.conflicts,
+                key=lambda found: (order.index(found.field.rpartition(".")[0]), found.key, found.field, found.loser),
+            )
         ]
 
     def since(self) -> list[Row]:
-        fields = {field.name: field.sources for field in self.reference.definition.fields}
+        made_by = [{each.name: each.sources for each in base.fields} for base in self.reference.in_force]
         found = [
-            _since(key, field, fields[field][place].resource, golden.said[field, place], batch)
+            _since(key, field, made_by[golden.build - 1][field][place].resource, golden.said[field, place], batch)
             for key, golden in self.reference.golden.items()
             for (field, place), batch in golden.since.items()
         ]
@@ -173,6 +245,10 @@ def _typed(cell: str | None, kind: DataType) -> object:
     if cell is None:
         return None
     return datetime.fromisoformat(cell) if kind in (DataType.DATE, DataType.TIMESTAMP) else cell
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
 
 
 def _text(value: object) -> str | None:

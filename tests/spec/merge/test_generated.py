@@ -1,6 +1,10 @@
-"""Random cities: departments, authorities, nulls, ties, deletions, aliases and re-pushes; engine and reference must agree on every row."""
+"""Random cities: departments, dated authorities, satellites, nulls, ties, deletions, aliases and re-pushes; engine and reference
+must agree on every row."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
 from itertools import count
 from operator import methodcaller
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Resource
+from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Order, Resource, Satellite
 from exchange.house import House
 from tests.drawn import Row
 from tests.pools.given import item, resource
@@ -18,11 +22,22 @@ from tests.spec.merge.cities import City, EngineCity, ReferenceCity
 KEYS = [str(n) for n in range(1, 7)]
 COLUMNS = ("aa", "bb", "cc")
 TIMES = ("2026-01-01", "2026-01-02 12:00:00", "1999-12-31")
+DAYS = ("2026-01-01", "2026-07-01", "2026-07-02")
 DEPARTMENTS = ("公安局", "卫健委", "民政局", "人社局")
 
 Step = Callable[[City], None]  # one that says what it does when a test fails: a methodcaller
 World = tuple[BaseDefinition, list[Resource], list[Step]]
-BUILD: Step = methodcaller("build")
+
+
+@dataclass(frozen=True)
+class _Build:
+    """A build on a day, after which both are looked at."""
+
+    on: str
+
+    def __call__(self, city: City) -> None:
+        city.build(on=self.on)
+
 
 cell = st.sampled_from(["甲", "乙", "丙", None])
 
@@ -33,17 +48,7 @@ def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
     prefix = f"g{next(numbers)}"
     resources = [_resource(draw, f"{prefix}_{place}", place) for place in range(draw(st.integers(1, 4)))]
     pairs = [(entry.id, column) for entry in resources for column in COLUMNS]
-    fields = tuple(
-        BaseField(
-            name=f"f{place}",
-            title=f"f{place}",
-            type=DataType.TEXT,
-            sources=tuple(FieldSource(resource=name, item=column) for name, column in order),
-        )
-        for place, order in enumerate(
-            draw(st.lists(st.lists(st.sampled_from(pairs), min_size=1, max_size=5, unique=True), min_size=1, max_size=3))
-        )
-    )
+    fields = tuple(_field(draw, f"f{place}", pairs) for place in range(draw(st.integers(1, 3))))
     definition = BaseDefinition(
         id=f"{prefix}_base",
         version=1,
@@ -52,17 +57,18 @@ def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
         key_identifier="resident_number",
         key_sources=tuple(FieldSource(resource=entry.id, item="person") for entry in resources),
         fields=fields,
+        satellites=(_satellite(draw, resources, pairs),) if draw(st.booleans()) else (),
     )
     stands_for: dict[str, str] = {}
     between = [_step(draw, resources, stands_for) for _ in range(draw(st.integers(0, 7)))]
-    return definition, resources, [_push(draw, resources[0]), *between, BUILD]
+    return definition, resources, [_push(draw, resources[0]), *between, _build(draw)]
 
 
 def _step(draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str]) -> Step:
     """A push, a build, an alias, or the end of one; `stands_for` is what stands so far."""
     kind = draw(st.sampled_from(["push", "push", "build", "build", "alias", "end"]))
     if kind == "build":
-        return BUILD
+        return _build(draw)
     if kind == "end" and stands_for:
         old = draw(st.sampled_from(sorted(stands_for)))
         del stands_for[old]
@@ -82,6 +88,46 @@ def _way(stands_for: dict[str, str], number: str) -> list[str]:
     while way[-1] in stands_for:
         way.append(stands_for[way[-1]])
     return way
+
+
+def _build(draw: st.DrawFn) -> Step:
+    """By the orders of authority of some day."""
+    return _Build(draw(st.sampled_from(DAYS)))
+
+
+def _field(draw: st.DrawFn, name: str, pairs: list[tuple[str, str]]) -> BaseField:
+    """With another order of authority from some day on, or two, or none."""
+    orders = st.lists(st.sampled_from(pairs), min_size=1, max_size=5, unique=True).map(
+        lambda order: tuple(FieldSource(resource=resource, item=column) for resource, column in order)
+    )
+    since = draw(st.sampled_from([(), DAYS[1:2], DAYS[1:]]))
+    authority = tuple(Order(since=date.fromisoformat(day), sources=draw(orders)) for day in since)
+    return BaseField(name=name, title=name, type=DataType.TEXT, sources=draw(orders), authority=authority)
+
+
+def _satellite(draw: st.DrawFn, resources: list[Resource], pairs: list[tuple[str, str]]) -> Satellite:
+    """Of some of the resources, its rows told apart by one column or two."""
+    some = draw(st.lists(st.sampled_from(resources), min_size=1, unique_by=lambda entry: entry.id))
+    key = ("aa", "bb")[: draw(st.integers(1, 2))]
+    said = [pair for pair in pairs if pair[0] in {entry.id for entry in some}]
+    return Satellite(
+        id="rows",
+        title="附表",
+        parent_sources=tuple(FieldSource(resource=entry.id, item="person") for entry in some),
+        key=key,
+        fields=(
+            *(
+                BaseField(
+                    name=name,
+                    title=name,
+                    type=DataType.TEXT,
+                    sources=tuple(FieldSource(resource=entry.id, item=name) for entry in some),
+                )
+                for name in key
+            ),
+            _field(draw, "more", said),
+        ),
+    )
 
 
 def _resource(draw: st.DrawFn, name: str, place: int) -> Resource:
@@ -113,9 +159,13 @@ def agree(house: House, world: World) -> None:
     for step in steps:
         for city in (engine, reference):
             step(city)
-        if step is BUILD:
+        if isinstance(step, _Build):
             assert engine.base() == reference.base()
             assert engine.conflicts() == reference.conflicts()
+            assert engine.contested() == Counter((row["field"], row["loser"]) for row in reference.conflicts())
+            for satellite in definition.satellites:
+                assert engine.satellite(satellite.id) == reference.satellite(satellite.id)
+                assert engine.orphans(satellite.id) == reference.orphans(satellite.id)
     assert engine.since() == reference.since()
 
 
