@@ -15,7 +15,7 @@ from exchange.catalogue.model import (
     Department,
     FieldSource,
     Frozen,
-    Identifier,
+    KeyIdentifier,
     Link,
     Order,
     ResourceEntry,
@@ -67,7 +67,7 @@ class BaseDraft(Frozen):
     id: Slug
     title: Text
     key: Slug
-    key_identifier: Identifier
+    key_identifier: KeyIdentifier
     key_sources: Annotated[tuple[FieldSource, ...], Field(min_length=1)]
     fields: Annotated[tuple[FieldDraft, ...], Field(min_length=1)]
     satellites: tuple[SatelliteDraft, ...] = ()

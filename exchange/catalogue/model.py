@@ -29,6 +29,7 @@ class Frozen(BaseModel):
 
 # 公民身份号码, 统一社会信用代码, 组织机构代码, 注册号, 电子证照标识, 行政相对人代码 (one of the first two): see quality/identifiers.py
 Identifier = Literal["resident_number", "uscc", "org_code", "registration_no", "cert_identifier", "party_code"]
+KeyIdentifier = Literal["resident_number", "uscc", "cert_identifier", "party_code"]  # of a base
 LENGTHS: dict[str, int] = {
     "resident_number": 18,
     "uscc": 18,
@@ -264,7 +265,7 @@ class BaseEntry(_Sparing):
     id: Slug
     title: Text
     key: Slug
-    key_identifier: Identifier
+    key_identifier: KeyIdentifier
     key_sources: tuple[FieldSource, ...]
     fields: tuple[BaseField, ...]  # without the key
     satellites: tuple[Satellite, ...] = ()
