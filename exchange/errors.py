@@ -25,6 +25,7 @@ ExchangeError
 ├── NotFound                no such push, resource, base, client, grant or record
 │   └── AgedOut             it was there, and went when no setting kept it any more; says when, and which setting
 ├── WrongState              right thing, wrong moment
+│   ├── ThemeUnfit          a theme's SELECT does not give what it declares, on the data or the catalogue there is now
 │   └── Busy                somebody else is at it just now
 └── Unavailable             a part we need is not answering; try again
 
@@ -195,6 +196,12 @@ class WrongState(ExchangeError):
     """The thing exists but its state does not allow this now."""
 
     code = "wrong-state"
+
+
+class ThemeUnfit(WrongState):
+    """The SELECT of a theme does not give what the theme declares, on the data or the catalogue there is now."""
+
+    code = "theme-unfit"
 
 
 class Busy(WrongState):

@@ -25,7 +25,7 @@ from exchange.catalogue.relations import Relation
 from exchange.catalogue.sql import quoted
 from exchange.catalogue.themes import columns, described
 from exchange.delivery.mask_sql import masked_sql
-from exchange.errors import AccessRefused, AgedOut, WrongState
+from exchange.errors import AccessRefused, AgedOut, ThemeUnfit, WrongState
 from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
@@ -70,13 +70,9 @@ def build(house: House, theme_id: str, progress: Progress = silent, by: str | No
     """
     try:
         return _build(house, theme_id, progress, by)
-    except (AccessRefused, _Unbuildable) as refusal:
+    except (AccessRefused, ThemeUnfit) as refusal:
         _record_refusal(house, theme_id, refusal, by)
         raise
-
-
-class _Unbuildable(WrongState):
-    """Its SELECT does not give what the theme declares, on the data or the catalogue there is now."""
 
 
 def last_build(session: Session, theme_id: str) -> ThemeBuild | None:
@@ -241,7 +237,7 @@ class _Work:
             types = {}
         if types != columns(theme):
             changed = sorted(name for name, kind in columns(theme).items() if types.get(name) != kind)
-            raise _Unbuildable(
+            raise ThemeUnfit(
                 f"主题库 {theme.id} 第 {theme.version} 版的 SQL 与现行目录不再相符：{'、'.join(changed)} 的类型变了；请改定义并重新送审",
                 f"the SQL of version {theme.version} of theme {theme.id} no longer fits the catalogue: the types of "
                 f"{', '.join(changed)} changed; change the definition and submit it again",
@@ -257,7 +253,7 @@ class _Work:
         row = self.connection.execute(f"SELECT count(*), count({key}), count(DISTINCT {key}) FROM {draft}").fetchone()
         rows, keyed, distinct = row or (0, 0, 0)
         if rows != distinct:
-            raise _Unbuildable(
+            raise ThemeUnfit(
                 f"主题库 {self.theme.id} 的 SQL 给出 {rows} 行，其中 {rows - keyed} 行没有主键、{keyed - distinct} 行主键重复；"
                 "一个主键只能有一行，请改定义并重新送审",
                 f"the SQL of theme {self.theme.id} gives {rows} rows, {rows - keyed} without a key and {keyed - distinct} "
@@ -415,7 +411,7 @@ def _record(house: House, session: Session, theme_id: str, done: lake.Commit, by
     return built
 
 
-def _record_refusal(house: House, theme_id: str, refusal: AccessRefused | _Unbuildable, by: str | None) -> None:
+def _record_refusal(house: House, theme_id: str, refusal: AccessRefused | ThemeUnfit, by: str | None) -> None:
     reason, relation = str(refusal.facts["reason"]), refusal.facts.get("relation")
     with house.registry.session() as session:
         theme = _in_force(session, theme_id)

@@ -97,6 +97,7 @@ def alias(
     """
     recorded = aliases.record(house, caller, base_id, old, new, kind=kind, basis=basis, since=since, resources=resources)
     rebuild(house, base_id, progress)
+    _refresh_themes(house, {f"base:{base_id}"}, progress)
     return recorded
 
 
@@ -108,18 +109,23 @@ def end_alias(house: House, caller: Caller, alias_id: str, reason: str, progress
     """
     ended = aliases.end(house, caller, alias_id, reason)
     rebuild(house, ended.base, progress)
+    _refresh_themes(house, {f"base:{ended.base}"}, progress)
     return ended
 
 
 def _serve_again(house: House, resource_id: str, progress: Progress) -> None:
     index.swap(house, f"pool:{resource_id}", progress)
     changed = {f"pool:{resource_id}"}
-    known = catalogue.current(house)
-    for base in known.bases:
+    for base in catalogue.current(house).bases:
         if any(source.resource == resource_id for source in base.feeders):
             rebuild(house, base.id, progress)
             changed.add(f"base:{base.id}")
-    for one in known.themes:
+    _refresh_themes(house, changed, progress)
+
+
+def _refresh_themes(house: House, changed: set[str], progress: Progress) -> None:
+    """Build every theme anew that reads something that changed."""
+    for one in catalogue.current(house).themes:
         if not changed.isdisjoint(one.reads):
             with suppress(AccessRefused, WrongState):  # recorded; a theme that is stopped answers nobody
                 refresh(house, one.id, progress)
