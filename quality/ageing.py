@@ -46,9 +46,10 @@ def _quarantine(house: House, before: datetime) -> int:
 
 
 def _staging(house: House, before: datetime) -> int:
-    """Judged rows and drafts: they are derived, and come back when the pool asks for them."""
+    """Judged rows, the tables of text they are part of, and drafts: all derived, and made again when the pool asks for them."""
     removed = 0
-    for path in house.settings.folder("staging").iterdir():
+    tables = house.settings.folder("rows").glob("P*.parquet")  # half-made ones are intake's (exchange/intake/leftovers.py)
+    for path in (*house.settings.folder("staging").iterdir(), *tables):
         try:
             old = path.stat().st_mtime < before.timestamp()
         except FileNotFoundError:

@@ -111,8 +111,8 @@ def judge_rows(
 
 
 def pass_sql(resource: Resource, rules: Sequence[Rule], source: str) -> str:
-    """The slow part of the pass as one query, over rows of text: what can be read at once, cleaned text, finished text, values, bits, each a layer over
-    the one before."""
+    """The slow part of the pass as one query, over rows of text: what can be read at once, cleaned text, finished text, values,
+    bits, each a layer over the one before."""
     items = resource.items
     both = [(item, quoted(item.name), quoted("_o_" + item.name), quoted("_n_" + item.name)) for item in items]
     early = {item.name: value for item, q, *_ in both if (value := at_once(item, q)) is not None}

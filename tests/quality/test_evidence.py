@@ -206,7 +206,8 @@ def test_judged_rows_and_documents_go_by_their_own_settings_and_the_page_comes_b
     push = judged_on(house, land_messy(house), now - timedelta(days=60))
     page = report.render(house, push)
     assert ageing.age_out(house, now) == {"quarantine": 0, "staging": 0, "reports": 0}
-    assert ageing.age_out(house, now + timedelta(days=8)) == {"quarantine": 0, "staging": 1, "reports": 0}
+    assert ageing.age_out(house, now + timedelta(days=8)) == {"quarantine": 0, "staging": 2, "reports": 0}
+    assert [path for name in ("rows", "staging") for path in house.settings.folder(name).iterdir()] == []
     assert ageing.age_out(house, now + timedelta(days=341)) == {"quarantine": 1, "staging": 0, "reports": 1}
     assert not page.exists()
     assert list(house.settings.folder("gx").iterdir()) == []
