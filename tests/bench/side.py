@@ -1,12 +1,12 @@
 """One side of one workload in this process: `python -m tests.bench.side NAME PART SCALE FOLDER`, figures as JSON."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 from tests.bench.workloads import WORKLOADS
+from tests.memory import peak
 
 
 def main() -> None:
@@ -16,8 +16,7 @@ def main() -> None:
     started = time.perf_counter()
     details = work(int(scale), Path(folder)) or {}
     seconds = details.pop("seconds", time.perf_counter() - started)
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"seconds": round(seconds, 2), "rss_mb": rss} | details))
+    print(json.dumps({"seconds": round(seconds, 2), "rss_mb": peak()} | details))
 
 
 if __name__ == "__main__":

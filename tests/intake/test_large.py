@@ -24,13 +24,14 @@ SIZE = 2 << 30
 PIECE = 1 << 20
 MOST = 700  # MB: the interpreter with its libraries takes 300 of them
 LAND = """
-import io, json, resource, sys
+import io, json, sys
 from exchange.callers import Caller
 from exchange.errors import ParcelRefused
 from exchange.house import House
 from exchange.intake.landing import land_file
 from exchange.intake.parcel import Declaration
 from exchange.settings import read_settings
+from tests.memory import peak
 
 class Stream(io.RawIOBase):
     "A head, and then one letter again and again."
@@ -54,8 +55,7 @@ try:
     land_file(house, Caller(None, department), Declaration("household", 1, "full", 1, "sha256", digest), source, "test")
 except ParcelRefused as error:
     said = [error.code, error.zh, error.en]
-own, others = (resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(json.dumps([said, max(own, others)]))
+print(json.dumps([said, peak()]))
 """
 
 
