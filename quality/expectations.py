@@ -1,5 +1,6 @@
 """Great Expectations judges: one suite per push, compiled from the rules, over the bits of the one pass.
 
+Its batch are the noted rows, for no other row can fail a rule (quality/check.py); whether all rows are there is asked of all.
 Invariant: an expectation here fetches a count and row numbers, never a cell, so neither results nor Data Docs can hold a
 value.
 The only import of `great_expectations`. It takes about eight seconds, so it happens inside functions, where a push is
@@ -24,13 +25,13 @@ from exchange.catalogue.model import Level
 from exchange.errors import NotFound, Unavailable
 from exchange.house import House
 from exchange.progress import Progress, silent
-from quality import pages, staging
+from quality import check, pages, staging
 from quality.rules import Rule, fails
 from quality.subject import Subject
 
 FIRST = 20  # row numbers a verdict keeps per rule
 
-_VIEW = "judged"
+_NOTED, _ALL = "noted", "judged"  # views
 _URL = "duckdb+gate:///house"
 _SEVERITY = {Level.BLOCK: "critical", Level.QUARANTINE: "critical", Level.WARN: "warning"}
 
@@ -77,7 +78,8 @@ def validate(
     """
     push_id = subject.receipt.id
     progress("expectations", 0, len(subject.rules))
-    connection.execute(f"CREATE OR REPLACE VIEW {_VIEW} AS SELECT * FROM {staging.judged_sql(house, subject)}")
+    connection.execute(f"CREATE OR REPLACE VIEW {_NOTED} AS SELECT * FROM {check.noted_sql(house, push_id)}")
+    connection.execute(f"CREATE OR REPLACE VIEW {_ALL} AS SELECT * FROM {staging.judged_sql(house, subject)}")
     target = results_folder(house, push_id)
     with _draft(target) as draft:
         result = _run(connection, draft / "docs", subject, rows)
@@ -136,13 +138,22 @@ def _library() -> SimpleNamespace:
             named = "、".join(map(str, rows)) + (" …" if found.get("observed_value", 0) > len(rows) else "")
             return f"{found.get('observed_value')}" + (f"（行 / rows {named}）" if rows else "")
 
+    class AllAreThere(expectations.UnexpectedRowsExpectation):  # type: ignore[misc]
+        """There are as many rows as were judged, and no more noted ones. Its query counts both."""
+
+        rows: int
+
+        def _validate(self, metrics: dict[str, Any], **_: Any) -> dict[str, Any]:
+            ((found, noted),) = (counted.values() for counted in metrics["unexpected_rows_query.table"])
+            return {"success": noted <= found == self.rows, "result": {"observed_value": found}}
+
     registry.impls["duckdb.gate"] = lambda: ReadOnlyDialect
     return SimpleNamespace(
         gx=gx,
         config=DataContextConfig,
         memory=InMemoryStoreBackendDefaults,
         rows_keep_rule=RowsKeepRule,
-        row_count=expectations.ExpectTableRowCountToEqual,
+        all_are_there=AllAreThere,
         wrap=ConnectionWrapper,
     )
 
@@ -157,13 +168,13 @@ def _run(connection: DuckDBPyConnection, docs: Path, subject: Subject, rows: int
         create_temp_table=False,
         kwargs={"creator": lambda: library.wrap(connection.cursor())},
     )
-    batch = source.add_table_asset(subject.receipt.id, table_name=_VIEW).add_batch_definition_whole_table("all")
+    batch = source.add_table_asset(subject.receipt.id, table_name=_NOTED).add_batch_definition_whole_table("all")
     suite = context.suites.add(
         gx.ExpectationSuite(
             f"{subject.resource.id}@{subject.resource.version}",
             expectations=[
                 *(_expectation(library, index, rule) for index, rule in enumerate(subject.rules)),
-                library.row_count(value=rows, description="行数与回执一致 / as many rows as the pass judged"),
+                _all_are_there(library, rows),
             ],
         )
     )
@@ -204,6 +215,14 @@ def _expectation(library: SimpleNamespace, index: int, rule: Rule) -> Any:
         description=f"{rule.title} / {rule.title_en}（{rule.id}@{rule.version}，{rule.level}，GB/T 36344 {rule.indicator}）",
         severity=_SEVERITY[rule.level],
         meta={"rule": rule.id, "version": rule.version, "level": rule.level.value, "indicator": rule.indicator},
+    )
+
+
+def _all_are_there(library: SimpleNamespace, rows: int) -> Any:
+    return library.all_are_there(
+        unexpected_rows_query=f"SELECT (SELECT count(*) FROM {_ALL}) AS found, count(*) AS noted FROM {{batch}}",
+        description="行数与回执一致 / as many rows as the pass judged",
+        rows=rows,
     )
 
 

@@ -1,6 +1,7 @@
 """One side of one workload in this process: `python -m tests.bench.side NAME PART SCALE FOLDER`, figures as JSON."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ def main() -> None:
     """Run, time, measure, print."""
     name, part, scale, folder = sys.argv[1:]
     work = getattr(WORKLOADS[name], part)
+    os.sync()  # what was written before is not paid for now
     started = time.perf_counter()
     details = work(int(scale), Path(folder)) or {}
     seconds = details.pop("seconds", time.perf_counter() - started)

@@ -1,5 +1,6 @@
 """The workloads. Each has `prepare` (not timed), `ours`, `compared`, a shape in words and a reach (None: none set yet)."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,7 @@ def published(house: House, folder: Path) -> None:
 
 def copied(file: Path, target: Path) -> float:
     """The limit: the bare engine reads the file, types two columns and writes Parquet. Seconds."""
+    os.sync()
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2")
         started = time.perf_counter()
@@ -135,6 +137,7 @@ def pushed(house: House, file: Path, rows: int, batch: int) -> dict[str, Any]:
     expectations.preload()  # as a process that judges pushes has it (infra/airflow.py)
     started = time.perf_counter()
     push_id = land(house, "people", file, rows, batch)
+    os.sync()
     landed = time.perf_counter()
     gate.check(house, push_id)
     judged = time.perf_counter()

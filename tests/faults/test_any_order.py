@@ -38,8 +38,8 @@ from tests.faults.model import Kept, Model, Sent, Values, merged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-PUSHES, KILLS = 200, 40  # at least
-EXAMPLES, STEPS = 10, 50
+PUSHES, KILLS = 1000, 200  # at least
+EXAMPLES, STEPS = 44, 50
 SHRINK_FLOOR = 0.5
 POLICE = Caller(None, make.POLICE)
 ITEMS = [make.ID_NUMBER, make.item("name", "姓名", "C10"), make.item("rooms", "房间数", "I3")]

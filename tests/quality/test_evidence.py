@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from exchange.callers import Caller
-from exchange.errors import AccessRefused, AgedOut, NotFound
+from exchange.errors import AccessRefused, AgedOut, NotFound, Unavailable
 from exchange.house import House
 from exchange.intake import pushes
 from exchange.registry.models import Push, Verdict
@@ -62,6 +62,17 @@ def test_great_expectations_counts_what_a_direct_evaluation_counts(house: House)
     for numbers in rows.values():
         assert not numbers or f"（行 / rows {'、'.join(map(str, numbers))}" in page
     assert [one["success"] for one in result["results"]] == [rule.failed == 0 for rule in verdict.rules] + [True]
+
+
+def test_a_push_of_which_rows_are_missing_stays_unjudged(house: House) -> None:
+    make.small_city(house)
+    subject = Subject.of(house, land_messy(house))
+    with house.duckdb() as connection:
+        counts = check.run(house, connection, subject.receipt.id, subject.resource, subject.rules)
+        with pytest.raises(Unavailable) as refused:
+            expectations.validate(house, connection, subject, counts.rows + 1)
+    assert refused.value.zh == "Great Expectations 未能评估 行数；推送保持未检查，请重试，仍不行请联系运维"
+    assert not expectations.results_folder(house, subject.receipt.id).exists()
 
 
 def files_with(folder: Path, needles: tuple[str, ...]) -> list[tuple[str, str]]:
