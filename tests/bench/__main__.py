@@ -52,6 +52,7 @@ def run(name: str, scale: int) -> dict[str, Any]:
         "compared_with": workload.compared_with,
         "compared": compared.pop("seconds"),
         "ratio": ratio,
+        "cpu_ratio": _ratio(ours.get("cpu_seconds"), compared.get("cpu_seconds")),
         "reach": workload.reach,
         "rss_mb": ours.pop("rss_mb"),
         "reach_mb": workload.reach_mb,
@@ -91,6 +92,10 @@ def main() -> None:
     if asked.record:
         RECORD.write_text(OUT.read_text())
         page.write(RECORD)
+
+
+def _ratio(ours: float | None, compared: float | None) -> float | None:
+    return round(ours / compared, 2) if ours and compared else None
 
 
 def _rows(text: str) -> int:

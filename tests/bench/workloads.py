@@ -1,6 +1,5 @@
 """The workloads. Each has `prepare` (not timed), `ours`, `compared`, a shape in words and a reach (None: none set yet)."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pools import lake, merge, pool
 from quality import expectations, gate
 from tests import make
 from tests.bench import on_pandas
+from tests.bench.clock import timed
 
 Details = dict[str, Any] | None
 
@@ -119,17 +119,16 @@ def published(house: House, folder: Path) -> None:
     catalogue.load(house, folder / "catalogue")
 
 
-def copied(file: Path, target: Path) -> float:
-    """The limit: the bare engine reads the file, types two columns and writes Parquet. Seconds."""
-    os.sync()
+def copied(file: Path, target: Path) -> dict[str, Any]:
+    """The limit: the bare engine reads the file, types two columns and writes Parquet."""
     with duckdb.connect() as connection:
         connection.execute("SET threads = 2")
-        started = time.perf_counter()
-        connection.execute(
-            f"COPY (SELECT 公民身份号码, 姓名, 性别, 民族, 出生日期::DATE AS 出生日期, 户籍地, 户籍地址, 联系电话, "
-            f"更新时间::TIMESTAMP AS 更新时间 FROM read_csv('{file}', all_varchar = true)) TO '{target}'"
-        )
-        return time.perf_counter() - started
+        with timed() as took:
+            connection.execute(
+                f"COPY (SELECT 公民身份号码, 姓名, 性别, 民族, 出生日期::DATE AS 出生日期, 户籍地, 户籍地址, 联系电话, "
+                f"更新时间::TIMESTAMP AS 更新时间 FROM read_csv('{file}', all_varchar = true)) TO '{target}'"
+            )
+    return took
 
 
 def pushed(house: House, file: Path, rows: int, batch: int) -> dict[str, Any]:
@@ -137,17 +136,17 @@ def pushed(house: House, file: Path, rows: int, batch: int) -> dict[str, Any]:
     expectations.preload()  # as a process that judges pushes has it (infra/airflow.py)
     started = time.perf_counter()
     push_id = land(house, "people", file, rows, batch)
-    os.sync()
     landed = time.perf_counter()
-    gate.check(house, push_id)
-    judged = time.perf_counter()
-    commit = pool.admit(house, push_id)
-    pooled = time.perf_counter()
+    with timed() as took:
+        began = time.perf_counter()
+        gate.check(house, push_id)
+        judged = time.perf_counter()
+        commit = pool.admit(house, push_id)
+        pooled = time.perf_counter()
     assert commit is not None
-    return {
-        "seconds": pooled - landed,
+    return took | {
         "land_seconds": round(landed - started, 2),
-        "check_seconds": round(judged - landed, 2),
+        "check_seconds": round(judged - began, 2),
         "pool_seconds": round(pooled - judged, 2),
         "rules": len(gate.verdict(house, push_id).rules),
         "quarantined": gate.verdict(house, push_id).quarantined_rows,
@@ -179,7 +178,7 @@ class Push:
             return pushed(house, folder / "people.csv", scale, 1)
 
     def compared(self, scale: int, folder: Path) -> Details:
-        return {"seconds": copied(folder / "people.csv", folder / "bare.parquet")}
+        return copied(folder / "people.csv", folder / "bare.parquet")
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ class NextPush:
             return pushed(house, folder / "people.csv", scale, 2)
 
     def compared(self, scale: int, folder: Path) -> Details:
-        return {"seconds": copied(folder / "people.csv", folder / "bare.parquet")}
+        return copied(folder / "people.csv", folder / "bare.parquet")
 
 
 @dataclass(frozen=True)
@@ -229,9 +228,9 @@ class Gate:
         with opened(folder) as house:
             expectations.preload()
             push_id = land(house, "people", folder / "people.csv", scale, 1)
-            started = time.perf_counter()
-            view = gate.check(house, push_id)
-            return {"seconds": time.perf_counter() - started, "rules": len(view.rules), "failed": view.quarantined_rows}
+            with timed() as took:
+                view = gate.check(house, push_id)
+            return took | {"rules": len(view.rules), "failed": view.quarantined_rows}
 
     def compared(self, scale: int, folder: Path) -> Details:
         expectations.preload()
