@@ -76,8 +76,8 @@ SWAP = Stage("swap a theme", lambda _: THEME, index.swap, (swapped(THEME),), 5)
 REFRESH = Stage("refresh", lambda _: "couples", way.refresh, (built, swapped(THEME)), 5)
 
 
-def test_at_every_eighteenth_line_of_building_and_swapping(city: House) -> None:
-    walk(city, (BUILD, SWAP), married, every=18)
+def test_at_every_twenty_fifth_line_of_building_and_swapping(city: House) -> None:
+    walk(city, (BUILD, SWAP), married, every=25)
 
 
 def test_inside_every_commit(city: House) -> None:
