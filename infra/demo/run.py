@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx
@@ -46,9 +46,15 @@ READ_BY_THEME = {
     "pool:hr_insurance": ("id_number", "employer", "insurance_status"),
 }
 PERSON = "演示经办员"
+OPERATOR = Caller(None, "", person="demo-operator")
 STOPPED = 130  # told to stop before the end
 QUIET = 120.0  # seconds in which nothing runs, after which what is waited for will not come any more
 FINAL = ("pooled", "rejected", "held")
+
+if TYPE_CHECKING:
+    from infra.demo.otherwise import Otherwise
+    from pools.explain import Said
+    from pools.rows import Word
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -61,6 +67,9 @@ class Findings:
     steps: list[dict[str, Any]] = field(default_factory=list)
     pushes: list[dict[str, Any]] = field(default_factory=list)
     bases: list[dict[str, Any]] = field(default_factory=list)
+    themes: list[dict[str, Any]] = field(default_factory=list)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    renumbered: list[dict[str, Any]] = field(default_factory=list)
 
     def compare(self, what: str, expected: object, seen: object) -> None:
         """One line of the summary; both sides are kept."""
@@ -170,6 +179,7 @@ class _Demo:
         self.receipts: dict[str, dict[str, Any]] = {}
         self.parcels: list[Parcel] = []
         self.example = ""
+        self.otherwise: list[Otherwise] = []  # conflicts, one of each explained
         self.records = 0  # evidence this demo must have left behind
 
     def go(self, once: bool, started: float) -> int:
@@ -199,8 +209,11 @@ class _Demo:
                 self._push(later)
                 self._wait(kept, self._through)
                 self._wait(kept, self._settled)
-            with step("查询、拒绝、取问题行", "a consumer asks, and is refused once"):
+            with step("变更一人的公民身份号码：历史随新号", "a person's number changed: history follows"):
+                self._renumber(city)
+            with step("查询（含附表）、拒绝、取问题行", "a consumer asks, of rows under records too, and is refused once"):
                 self._ask(city)
+                self._ask_for_rows(city)
             with step("核对日志与全部数字", "the log, and every figure"):
                 self._compare(city)
                 found = access_log.verify(self.house)
@@ -222,18 +235,24 @@ class _Demo:
             client_id, secret = clients.create(self.house, department.code, "演示系统")
             name = prefix[department.code]
             self.departments[name] = Department(department.code, department.name, client_id, secret, self.http)
+        self._grant("population", ASKED, unmasked=[name for name in ASKED if name != MASKED])
+        for base in known.bases:
+            if rows := [f"{each.id}.{name}" for each in base.satellites for name in each.key]:
+                self._grant(base.id, rows, unmasked=rows)
+
+    def _grant(self, base_id: str, fields: Sequence[str], unmasked: Sequence[str]) -> None:
         today = date.today()  # noqa: DTZ011 - a grant's days are the calendar's where the demo runs
         grants.give(
             self.house,
             self.departments[CONSUMER].code,
-            "base:population",
-            ASKED,
+            f"base:{base_id}",
+            fields,
             ("query",),
             PURPOSE,
             "《住房公积金管理条例》第二十四条",
             today - timedelta(days=1),
             today + timedelta(days=365),
-            unmasked=[name for name in ASKED if name != MASKED],
+            unmasked=unmasked,
         )
 
     def _approve_theme(self) -> None:
@@ -255,6 +274,38 @@ class _Demo:
             )
         themes.submit(self.house, Caller(None, definition.department, person="demo-labour"), THEME)
         themes.approve(self.house, Caller(None, "", person="demo-authority"), THEME, definition.version, "符合用途")
+
+    def _renumber(self, city: City) -> None:
+        """The police send a person's new number, the others still the old one: two records, until an operator records which
+        number took the place of which. Then one, whose history has both."""
+        from pools import merge, way
+        from pools.explain import explain
+
+        before, now, compare = city.reckoning.number_before, city.reckoning.number_now, self.findings.compare
+        with self.house.registry.session() as session:
+            apart = merge.last_build(session, "population")
+        line = way.alias(
+            self.house,
+            OPERATOR,
+            "population",
+            before,
+            now,
+            kind="changed",
+            basis="《公民身份号码变更通知》演示〔2025〕1 号",
+        )
+        self.records += 2  # under either number
+        with self.house.registry.session() as session:
+            together = merge.last_build(session, "population")
+        assert apart is not None and together is not None  # noqa: S101, PT018 - `_settled` waited for it
+        compare("变更号码 a number changed: records that became one", 1, apart.rows - together.rows)
+        explained = explain(self.house, "population", before)
+        compare("变更号码 values: answered under the new number", [before, now], [explained.asked, explained.key])
+        said = {
+            word.resource: word.number for one in explained.fields for word in (one.source, *one.others) if word is not None
+        }
+        wanted = {"police_household": None, "civil_marriage": before}  # None: under the record's own number
+        compare("变更号码 values: who said so under the old number", wanted, {name: said.get(name) for name in wanted})
+        self.findings.renumbered.append(line.as_dict())
 
     def _evidence(self) -> int:
         with self.house.registry.session() as session:
@@ -382,6 +433,27 @@ class _Demo:
             self.records += 1 + 1
             compare(f"{name} 问题行文件 rows in the row-error file", parcel.rows_with("quarantine"), len(rows))
 
+    def _ask_for_rows(self, city: City) -> None:
+        """By the old number, who it is now; and of every satellite, the rows under the record that has most of them."""
+        asking, compare = self.departments[CONSUMER], self.findings.compare
+        before = city.reckoning.number_before
+        [record] = _expect(asking.query("base/population", [before], ("name",)), 200).json()["records"]
+        self.records += 1 + 2  # the token; either number
+        renumbered = record.get("renumbered", {})
+        compare("查询旧号 asked by the old number", [True, "changed"], [record["found"], renumbered.get("kind")])
+        for base in catalogue.current(self.house).bases:
+            for each in base.satellites:
+                key, wanted = city.reckoning.most_rows(base, each)
+                names = [f"{each.id}.{name}" for name in each.key]
+                [record] = _expect(asking.query(f"base/{base.id}", [key], names), 200).json()["records"]
+                self.records += 1 + 1
+                rows = [row["values"] for row in record["satellites"][each.id] if not row["closed"]]
+                compare(
+                    f"{base.id} 附表 {each.id} values: rows under one record",
+                    wanted,
+                    sorted("|".join(row[name] for name in each.key) for row in rows),
+                )
+
     def _explain(self, renamed: str, same: str, _dead: str) -> None:
         """Whose word a name is, and since which batch: the operator's `exchange explain`."""
         from pools.explain import explain
@@ -407,9 +479,21 @@ class _Demo:
                 "quarantined": verdict.quarantined_rows,
                 "normalised": verdict.normalised_values,
             }
+        reported = self._reported()
         for base in catalogue.current(self.house).bases:
-            self._compare_base(city, base)
+            self._compare_base(city, base, reported)
         self._compare_theme(city)
+
+    def _reported(self) -> dict[str, int]:
+        """How often sources differ, base by base, as the quality team's page has it."""
+        from quality import overview
+
+        page = overview.contested(self.house, OPERATOR, overview.Asked())
+        self.records += 1
+        counted: dict[str, int] = {}
+        for one in (one for unit in page.departments for one in unit.fields):
+            counted[one.base] = counted.get(one.base, 0) + one.differing
+        return counted
 
     def _compare_push(self, parcel: Parcel, verdict: Any) -> None:
         name, compare = _name(parcel), self.findings.compare
@@ -429,7 +513,8 @@ class _Demo:
         }
         compare(f"{name} 各规则 rows per rule", planted, seen)
 
-    def _compare_base(self, city: City, base: BaseDefinition) -> None:
+    def _compare_base(self, city: City, base: BaseDefinition, reported: dict[str, int]) -> None:
+        from infra.demo import otherwise
         from pools import merge
 
         compare = self.findings.compare
@@ -446,8 +531,22 @@ class _Demo:
         compare(f"{base.id} 冲突来源 conflicts per field and source", wanted, self._conflicts(base))
         if base.satellites:
             compare(f"{base.id} 附表 satellites", expected.satellites, built.satellites)
+        every = sum(expected.conflicts.values()) + sum(one["conflicts"] for one in expected.satellites.values())
+        compare(f"{base.id} 质量总览中的疑义 contested on the quality page", every, reported.get(base.id, 0))
+        for one in otherwise.found(self.house, base):
+            self.otherwise.append(one)
+            self.findings.conflicts.append(one.as_dict())
+            if not one.counted.satellite:
+                field = next(each for each in base.fields if each.name == one.field)
+                words = city.reckoning.words(base, field, one.key)
+                compare(
+                    f"{base.id} 疑义 {one.field} ≠ {one.differs.resource} values: explained",
+                    [words[one.counts.resource], words[one.differs.resource]],
+                    [one.counts.value, one.differs.value],
+                )
+        counted = {"rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
         self.findings.bases.append(
-            {"base": base.id, "build": built.id, "rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
+            {"base": base.id, "build": built.id} | counted | {"satellites": built.satellites, "links": built.links}
         )
 
     def _compare_theme(self, city: City) -> None:
@@ -456,6 +555,8 @@ class _Demo:
 
         builds = theme.builds(self.house, THEME)
         self.findings.compare(f"{THEME} 主题库行数 rows of the theme", city.theme_rows(THEME), builds[0].rows)
+        made = {"theme": THEME, "build": builds[0].id, "number": builds[0].number, "rows": builds[0].rows}
+        self.findings.themes.append(made | {"reads": {name: facts["rows"] for name, facts in builds[0].inputs.items()}})
         masked = {relation: facts["masked"] for relation, facts in builds[0].inputs.items()}
         wanted = {relation: ["name"] if "name" in fields else [] for relation, fields in READ_BY_THEME.items()}
         self.findings.compare(f"{THEME} 脱敏读取的列 columns read masked", wanted, masked)
@@ -504,6 +605,14 @@ class _Demo:
             console.print(
                 f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
             )
+            for name, rows in base["satellites"].items():
+                console.print(
+                    f"  附表 {name}: {rows['rows']:,} 行 rows，{rows['closed']:,} 已注销 closed，{rows['conflicts']:,} 冲突"
+                )
+        for made in self.findings.themes:
+            reads = "、".join(f"{name} {rows:,}" for name, rows in made["reads"].items())
+            console.print(f"主题库 theme {made['theme']}: {made['rows']:,} 行 rows，读自 made of {reads}")
+        console.print(_conflicts(self.otherwise))
         wrong = [check for check in self.findings.checks if not check["ok"]]
         console.print(_comparisons([*(check for check in self.findings.checks if check["ok"]), *wrong]))
         total = len(self.findings.checks)
@@ -552,6 +661,26 @@ def _comparisons(checks: list[dict[str, Any]]) -> Table:
         row = (check["what"], *(_short(check[side], whole=not check["ok"]) for side in ("expected", "seen")))
         table.add_row(Text(mark, style=style), *(Text(cell) for cell in row))
     return table
+
+
+def _conflicts(found: "Sequence[Otherwise]") -> Table:
+    """Where sources differ: whose word counts and since which batch, who says otherwise, and how often."""
+    table = Table(title="疑义 conflicts, one of each explained", title_justify="left", header_style="bold")
+    for title in ("库 base", "字段 field", "以此为准 counts", "另有说法 says otherwise"):
+        table.add_column(title, overflow="fold")
+    table.add_column("次数\ndiffering", justify="right", no_wrap=True)
+    for one in found:
+        often = f"{one.counted.differing:,}/{one.counted.compared:,}"
+        words = (
+            f"{word.value}\n{word.provider}（{word.resource}，第 {_batch(word)} 批起）"
+            for word in (one.counts, one.differs)
+        )
+        table.add_row(Text(one.base.id), Text(f"{one.counted.title}\n{one.field}"), *map(Text, words), often)
+    return table
+
+
+def _batch(word: "Said | Word") -> object:
+    return getattr(word, "since_batch", word.batch)
 
 
 def _short(value: object, *, whole: bool) -> str:

@@ -34,6 +34,7 @@ class City:
         self.engine.execute("SET enable_progress_bar = false")
         drawing.prepare(self.engine)
         self.engine.execute(people.PERSON.format(residents=residents, everybody=residents + residents // 125))
+        self.engine.execute(people.RENUMBERED)
         market = self.entities - self.entities // 50
         self.engine.execute(companies.ENTITY.format(entities=self.entities, market=market, residents=residents))
         self.engine.execute(licences.LICENCE)
@@ -58,7 +59,7 @@ class City:
         found = dict(kinds)
         planted = [Planted(m.kind, m.effect, m.rule, found.get(m.kind, 0)) for m in sheet.messes]
         planted += [Planted("duplicate", "quarantine", "key.unique", again)] if sheet.duplicates else []
-        for item in ("id_number", "legal_rep_id_number"):
+        for item in ("id_number", "legal_rep_id_number", "relative_id_number"):
             if item in dict(sheet.items):
                 planted += self._odd_regions(sheet, item)
         return Parcel(sheet.resource, sheet.batch, path, rows, sheet.decision, tuple(planted))

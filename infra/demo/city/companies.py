@@ -101,6 +101,36 @@ def sheets() -> tuple[Sheet, ...]:
             ),
         ),
         Sheet(
+            "market_branch",
+            1,
+            (
+                ("branch_uscc", "分支机构统一社会信用代码"),
+                ("uscc", "隶属企业统一社会信用代码"),
+                ("branch_name", "分支机构名称"),
+                ("registered_on", "登记日期"),
+            ),
+            """SELECT 3 * j + k AS _n, uscc, entity_name || district.name || '第' || (k + 1) || '分公司' AS branch_name,
+                   uscc('91' || district.code || organisation('F' || lpad((3 * j + k)::VARCHAR, 7, '0'))) AS branch_uscc,
+                   day(3 * j + k, 'branch', '2005-01-01', 7000)::VARCHAR AS registered_on
+               FROM entity, range(3) r(k) WHERE class = '91' AND dice(3 * j + k, 'branch', 100) < 6""",
+            uscc_messes(),
+        ),
+        Sheet(
+            "market_change",
+            1,
+            (
+                ("change_no", "变更登记编号"),
+                ("uscc", "统一社会信用代码"),
+                ("change_item", "变更事项"),
+                ("changed_on", "变更日期"),
+            ),
+            """SELECT 4 * j + k AS _n, 'BG' || lpad((4 * j + k)::VARCHAR, 10, '0') AS change_no, uscc,
+                   ['名称', '住所', '法定代表人', '注册资本'][1 + k] AS change_item,
+                   day(4 * j + k, 'change', '2015-01-01', 3900)::VARCHAR AS changed_on
+               FROM entity, range(4) r(k) WHERE NOT civil AND dice(4 * j + k, 'change', 100) < 8""",
+            uscc_messes(),
+        ),
+        Sheet(
             "tax_payer",
             1,
             (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from duckdb import DuckDBPyConnection
 
-from exchange.catalogue.model import BaseEntry, BaseField, Satellite
+from exchange.catalogue.model import BaseEntry, BaseField, FieldSource, Satellite
 from infra.demo.city.mess import good, word
 from infra.demo.city.sheet import Expected, Sheet
 
@@ -15,41 +15,81 @@ class Reckoning:
     def __init__(self, engine: DuckDBPyConnection, accepted: Callable[..., list[Sheet]]) -> None:
         self.engine = engine
         self.accepted = accepted
+        self.number_before, self.number_now = self._renumbered()
 
     def base(self, base: BaseEntry) -> Expected:
-        """What this base must come to after everything written so far was pooled in order."""
-        keys = [(o, s) for o in base.key_sources for s in self.accepted(o.resource, now=False)]
-        latest = {s.name for o in base.key_sources for s in self.accepted(o.resource)}
-        union = " UNION ALL ".join(f"SELECT {o.item} AS key, {s.name in latest} AS now FROM ({good(s)})" for o, s in keys)
+        """What this base must come to after everything written so far was pooled in order, and the alias was recorded."""
+        key_of = {origin.resource: self._counting(base, origin.item) for origin in base.key_sources}
+        sheets = [sheet for name in key_of for sheet in self.accepted(name, now=False)]
+        latest = {sheet.name for name in key_of for sheet in self.accepted(name)}
+        union = " UNION ALL ".join(
+            f"SELECT {key_of[s.resource]} AS key, {s.name in latest} AS now FROM ({good(s)})" for s in sheets
+        )
         rows, opened = self._one(f"SELECT count(DISTINCT key), count(DISTINCT key) FILTER (now) FROM ({union})")
         conflicts: dict[tuple[str, str], int] = {}
-        key_of = {origin.resource: origin.item for origin in base.key_sources}
         for field in base.fields:
             conflicts |= self._conflicts(field, key_of)
         self.engine.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT DISTINCT key FROM ({union})")
-        return Expected(rows, rows - opened, conflicts, {each.id: self._satellite(each) for each in base.satellites})
+        return Expected(rows, rows - opened, conflicts, {each.id: self._satellite(base, each) for each in base.satellites})
 
-    def _satellite(self, satellite: Satellite) -> dict[str, int]:
+    def _counting(self, base: BaseEntry, number: str) -> str:
+        """SQL of the number that counts in a base: one resident has another now."""
+        if base.key_identifier != "resident_number":
+            return number
+        return f"CASE {number} WHEN '{self.number_before}' THEN '{self.number_now}' ELSE {number} END"
+
+    def _satellite(self, base: BaseEntry, satellite: Satellite) -> dict[str, int]:
         """What a satellite of the base whose keys are in `records` must come to."""
-        key_of, said = {}, []
-        for origin in satellite.parent_sources:
-            fields = {field.name: field.sources for field in satellite.fields}
-            own = [s.item for name in satellite.key for s in fields[name] if s.resource == origin.resource]
-            key_of[origin.resource] = f"concat_ws('|', {', '.join([origin.item, *own])})"
-            latest = {sheet.name for sheet in self.accepted(origin.resource)}
-            said += [
-                f"SELECT {origin.item} AS parent, {key_of[origin.resource]} AS key, {sheet.name in latest} AS now FROM ({good(sheet)})"
-                for sheet in self.accepted(origin.resource, now=False)
-            ]
         rows, opened, orphans = self._one(
             f"SELECT count(DISTINCT key) FILTER (held), count(DISTINCT key) FILTER (held AND now), "
             f"count(DISTINCT key) FILTER (NOT held AND now) "
-            f"FROM (SELECT *, parent IN (SELECT key FROM records) AS held FROM ({' UNION ALL '.join(said)}))"
+            f"FROM (SELECT *, parent IN (SELECT key FROM records) AS held FROM ({self._rows(base, satellite)}))"
         )
+        key_of = {origin.resource: self._row_key(base, satellite, origin) for origin in satellite.parent_sources}
         told = [field for field in satellite.fields if field.name not in satellite.key]
         held = "split_part(key, '|', 1) IN (SELECT key FROM records)"
         conflicts = sum(sum(self._conflicts(field, key_of, held).values()) for field in told)
         return {"rows": rows, "closed": rows - opened, "conflicts": conflicts, "orphans": orphans}
+
+    def _rows(self, base: BaseEntry, satellite: Satellite) -> str:
+        """SQL: every row that was ever sent, its `parent` and its `key`, and whether the batch that counts has it."""
+        said = []
+        for origin in satellite.parent_sources:
+            latest = {sheet.name for sheet in self.accepted(origin.resource)}
+            columns = f"{self._counting(base, origin.item)} AS parent, {self._row_key(base, satellite, origin)} AS key"
+            said += [
+                f"SELECT {columns}, {sheet.name in latest} AS now FROM ({good(sheet)})"
+                for sheet in self.accepted(origin.resource, now=False)
+            ]
+        return " UNION ALL ".join(said)
+
+    def _row_key(self, base: BaseEntry, satellite: Satellite, origin: FieldSource) -> str:
+        fields = {field.name: field.sources for field in satellite.fields}
+        own = [s.item for name in satellite.key for s in fields[name] if s.resource == origin.resource]
+        return f"concat_ws('|', {', '.join([self._counting(base, origin.item), *own])})"
+
+    def most_rows(self, base: BaseEntry, satellite: Satellite) -> tuple[str, list[str]]:
+        """The record of a base that has most rows of a satellite now, and their own keys in order."""
+        self.base(base)  # which records there are
+        row = self.engine.execute(
+            f"SELECT parent, list_sort(list(DISTINCT substr(key, length(parent) + 2))) AS keys "
+            f"FROM ({self._rows(base, satellite)}) WHERE now AND parent IN (SELECT key FROM records) "
+            "GROUP BY parent ORDER BY len(keys) DESC, parent LIMIT 1"
+        ).fetchone()
+        assert row is not None  # noqa: S101 - the city has some of each
+        return str(row[0]), list(row[1])
+
+    def words(self, base: BaseEntry, field: BaseField, key: str) -> dict[str, str]:
+        """What each source says of a field of one record, by resource."""
+        key_of = {origin.resource: self._counting(base, origin.item) for origin in base.key_sources}
+        said = {}
+        for source in field.sources:
+            for sheet in self.accepted(source.resource):
+                query = f"SELECT value FROM ({word(sheet, key_of[source.resource], 0, source.item)}) WHERE key = ?"
+                row = self.engine.execute(query, [key]).fetchone()
+                if row is not None and row[0] is not None:
+                    said[source.resource] = str(row[0])
+        return said
 
     def theme_rows(self, theme_id: str) -> int:
         """How many rows a theme of the demo's catalogue must come to; said in the city's own tables, not in the theme's."""
@@ -89,6 +129,11 @@ class Reckoning:
             f"WHERE value IS NOT NULL AND {held}) WHERE value <> winner GROUP BY place"
         ).fetchall()
         return {(field.name, said[place][0].resource): count for place, count in found}
+
+    def _renumbered(self) -> tuple[str, str]:
+        row = self.engine.execute("SELECT number_before, number_now FROM renumbered").fetchone()
+        assert row is not None  # noqa: S101 - there is one at every scale
+        return str(row[0]), str(row[1])
 
     def _one(self, query: str) -> tuple[int, ...]:
         row = self.engine.execute(query).fetchone()

@@ -33,6 +33,18 @@ SELECT i, newcomer, region, birth, district,
 FROM numbered ORDER BY i
 """
 
+# One person was given another number between the two batches: the police send it from then on, the others still the old one.
+RENUMBERED = """
+CREATE TABLE renumbered AS
+SELECT i, id_number AS number_before,
+    resident(left(id_number, 14) || CASE sex_code WHEN '1' THEN '997' ELSE '998' END) AS number_now
+FROM person
+WHERE region = 'plain' AND age BETWEEN 25 AND 59 AND dice(i, 'insured', 100) >= 80 AND dice(i, 'wed', 100) < 85
+    AND NOT chance(i, 'renamed', 100) AND NOT chance(i, 'left', 400)
+    AND least(dice(i, 'police_household_1', 100000), dice(i, 'police_household_2', 100000), dice(i, 'civil_marriage_1', 100000)) > 9999
+ORDER BY i LIMIT 1
+"""
+
 
 def resident_messes(item: str = "id_number", *, bad: int = 150) -> tuple[Mess, ...]:
     """What happens to resident numbers on their way: mistyped, old, lower case, full width, padded."""
@@ -76,14 +88,14 @@ _HOUSEHOLD_ITEMS = (
 )
 # A month later: 2 % have moved, 0.1 % have a new name, 0.4 % have left, newcomers were born.
 _HOUSEHOLD_LATER = """
-SELECT i AS _n, id_number, CASE WHEN chance(i, 'renamed', 100) THEN person_name(i, 'renamed') ELSE name END AS name,
+SELECT i AS _n, coalesce(number_now, id_number) AS id_number, CASE WHEN chance(i, 'renamed', 100) THEN person_name(i, 'renamed') ELSE name END AS name,
     sex_code, ethnicity_code, birth::VARCHAR AS birth_date, birth_place_code, district.code AS household_region_code,
     CASE WHEN chance(i, 'moved', 2000) THEN address(i, 'newhome', district.name)
          ELSE address(i, 'home', district.name) END AS household_address,
     lpad((100000 + i // 3)::VARCHAR, 9, '0') AS household_no,
     CASE WHEN age < 20 THEN '10' WHEN dice(i, 'wed', 100) < 85 THEN '20' ELSE '10' END AS marital_code,
     stamp(i, 'seen', '2025-11-01') AS updated_at
-FROM person WHERE NOT chance(i, 'left', 400)
+FROM person LEFT JOIN renumbered USING (i) WHERE NOT chance(i, 'left', 400)
 """
 _HOUSEHOLD_MESSES = (
     *resident_messes(),
@@ -135,6 +147,21 @@ def sheets(entities: int) -> tuple[Sheet, ...]:
     """First batches, then what comes a month later: an update, one that is rejected, one that is held. `entities`: employers."""
     return (
         Sheet("police_household", 1, _HOUSEHOLD_ITEMS, _HOUSEHOLD.format(moved=""), _HOUSEHOLD_MESSES),
+        Sheet(
+            "police_family",
+            1,
+            (
+                ("id_number", "公民身份号码"),
+                ("relative_id_number", "亲属公民身份号码"),
+                ("relative_name", "亲属姓名"),
+                ("relation", "关系"),
+            ),
+            """SELECT 3 * p.i + r.i % 3 AS _n, p.id_number, r.id_number AS relative_id_number, r.name AS relative_name,
+                   CASE r.sex_code WHEN '1' THEN '父亲' ELSE '母亲' END AS relation
+               FROM person p JOIN person r ON r.i // 3 = p.i // 3
+               WHERE p.age < 18 AND r.age >= 24 AND NOT p.newcomer AND NOT r.newcomer""",
+            resident_messes(),
+        ),
         Sheet(
             "police_residence",
             1,
