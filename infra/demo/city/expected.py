@@ -19,18 +19,25 @@ class Reckoning:
 
     def base(self, base: BaseEntry) -> Expected:
         """What this base must come to after everything written so far was pooled in order, and the alias was recorded."""
-        key_of = {origin.resource: self._counting(base, origin.item) for origin in base.key_sources}
-        sheets = [sheet for name in key_of for sheet in self.accepted(name, now=False)]
-        latest = {sheet.name for name in key_of for sheet in self.accepted(name)}
-        union = " UNION ALL ".join(
-            f"SELECT {key_of[s.resource]} AS key, {s.name in latest} AS now FROM ({good(s)})" for s in sheets
-        )
-        rows, opened = self._one(f"SELECT count(DISTINCT key), count(DISTINCT key) FILTER (now) FROM ({union})")
+        self._draw_records(base)
+        rows, opened = self._one("SELECT count(*), count(*) FILTER (now) FROM records")
         conflicts: dict[tuple[str, str], int] = {}
+        key_of = {origin.resource: self._counting(base, origin.item) for origin in base.key_sources}
         for field in base.fields:
             conflicts |= self._conflicts(field, key_of)
-        self.engine.execute(f"CREATE OR REPLACE TEMP TABLE records AS SELECT DISTINCT key FROM ({union})")
         return Expected(rows, rows - opened, conflicts, {each.id: self._satellite(base, each) for each in base.satellites})
+
+    def _draw_records(self, base: BaseEntry) -> None:
+        """A table of the keys of a base: every one that ever was, and whether a batch that counts has it."""
+        said = [
+            f"SELECT {self._counting(base, origin.item)} AS key, {sheet in self.accepted(origin.resource)} AS now FROM ({good(sheet)})"
+            for origin in base.key_sources
+            for sheet in self.accepted(origin.resource, now=False)
+        ]
+        union = " UNION ALL ".join(said)
+        self.engine.execute(
+            f"CREATE OR REPLACE TEMP TABLE records AS SELECT key, bool_or(now) AS now FROM ({union}) GROUP BY key"
+        )
 
     def _counting(self, base: BaseEntry, number: str) -> str:
         """SQL of the number that counts in a base: one resident has another now."""
@@ -70,7 +77,7 @@ class Reckoning:
 
     def most_rows(self, base: BaseEntry, satellite: Satellite) -> tuple[str, list[str]]:
         """The record of a base that has most rows of a satellite now, and their own keys in order."""
-        self.base(base)  # which records there are
+        self._draw_records(base)
         row = self.engine.execute(
             f"SELECT parent, list_sort(list(DISTINCT substr(key, length(parent) + 2))) AS keys "
             f"FROM ({self._rows(base, satellite)}) WHERE now AND parent IN (SELECT key FROM records) "
