@@ -256,7 +256,7 @@ class Link(Frozen):
     """关联: a field that holds the key of a record of another base, or of one of several."""
 
     field: str
-    base: tuple[str, ...]
+    base: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class BaseEntry(_Sparing):

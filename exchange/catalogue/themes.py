@@ -21,7 +21,7 @@ from exchange.catalogue.model import Item, Sensitivity, ThemeEntry, ThemeField
 from exchange.catalogue.predicates import Unfit, first_line
 from exchange.catalogue.relations import Relation, class_of, column, is_text, of_base, of_resource
 from exchange.catalogue.rules.bases import MASKS
-from exchange.catalogue.rules.common import near, once
+from exchange.catalogue.rules.common import near, no_draft, once
 from exchange.catalogue.rules.sources import is_a
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.house import House
@@ -94,6 +94,7 @@ def _store(session: Session, entry: ThemeEntry, newest: models.ThemeVersion | No
 
 def _form(theme: Written[ThemeDraft], reading: Reading) -> None:
     entry = theme.entry
+    no_draft(entry.id, theme.place("id"), reading)
     departments = [written.entry.code for written in reading.departments]
     if entry.department not in departments and entry.department not in reading.broken:
         hint = near(entry.department, departments)
