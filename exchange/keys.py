@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exchange.catalogue.model import DataType, Item
+from exchange.catalogue.model import BaseEntry, DataType, Item
 from exchange.catalogue.sql import quoted
 from exchange.errors import RequestInvalid
 
@@ -31,16 +31,22 @@ _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 @dataclass(frozen=True)
 class KeyItem:
-    """One item of a key: what its text is."""
+    """One item of a key: what its text is. `older`: it may be asked for by an older number (组织机构代码, 注册号) as well."""
 
     name: str
     type: DataType = DataType.TEXT
     identifier: str | None = None
+    older: bool = False
 
     @classmethod
     def of(cls, item: Item) -> "KeyItem":
         """Of an item of the catalogue."""
         return cls(item.name, item.type, item.identifier)
+
+    @classmethod
+    def of_base(cls, entry: BaseEntry) -> "KeyItem":
+        """Of a base: an entity is asked for by whichever of its numbers the asker has."""
+        return cls(entry.key, identifier=entry.key_identifier, older=entry.key_identifier == "uscc")
 
 
 def stored(items: Sequence[KeyItem], typed: str) -> str:
@@ -100,7 +106,7 @@ def subject(typed: str) -> str:
 def _spelled(item: KeyItem, text: str) -> str:
     if item.identifier is not None:
         plain = _identifier(text)
-        if item.identifier == "org_code" and _ORG_CODE.fullmatch(plain):
+        if (item.identifier == "org_code" or item.older) and _ORG_CODE.fullmatch(plain):
             return plain.replace("-", "")
         return _eighteen(plain) if item.identifier == "resident_number" and _FIFTEEN.fullmatch(plain) else plain
     half = text.translate(_NARROW).strip(BLANKS)

@@ -30,7 +30,7 @@ from exchange.keys import KeyItem
 from exchange.registry import models
 
 _NAME = re.compile(r"\w{1,63}")
-_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?")
 _TYPED = re.compile(r"(pool|base|theme):[a-z][a-z0-9_]{0,62}")
 
 
@@ -48,7 +48,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a target. `providers` in order of authority."""
+    """A field of a target; one of a satellite is named `<satellite>.<field>`. `providers` in order of authority."""
 
     name: str
     title: str
@@ -146,19 +146,20 @@ def _base(session: Session, name: str) -> Target | None:
         return None
     today = session.execute(select(func.timezone("Asia/Shanghai", func.now()))).scalar_one().date()
     base = BaseDefinition.model_validate(version.definition).on(today)
-    used = {source.resource for source in (*base.key_sources, *(s for field in base.fields for s in field.sources))}
+    named = {field.name: field for field in base.fields} | {
+        f"{each.id}.{field.name}": field for each in base.satellites for field in each.fields
+    }
+    used = {source.resource for source in (*base.key_sources, *(s for field in named.values() for s in field.sources))}
     rows = {row.id: row for row in session.scalars(select(models.Resource).where(models.Resource.id.in_(used)))}
     departments = _providers(session)
     of = {resource_id: departments[row.department_code] for resource_id, row in rows.items()}
     key_providers = tuple(of[source.resource] for source in base.key_sources)
     fields = {base.key: Field(base.key, base.key, ShareType.UNCONDITIONAL, None, key_providers)}  # the asker named it
-    for field in base.fields:
+    for path, field in named.items():
         providers = tuple(of[source.resource] for source in field.sources)
-        fields[field.name] = Field(field.name, field.title, field.share_type, _mask(field), providers)
+        fields[path] = Field(path, field.title, field.share_type, _mask(field), providers)
     overdue = {row.id: row.overdue_since for row in rows.values() if row.overdue_since is not None}
-    return Target(
-        f"base:{name}", base.title, fields, base.key, (KeyItem(base.key, identifier=base.key_identifier),), overdue
-    )
+    return Target(f"base:{name}", base.title, fields, base.key, (KeyItem.of_base(base),), overdue)
 
 
 def _theme(session: Session, name: str) -> Target | None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from exchange import access_log, catalogue, events, keys
 from exchange.access_log import AccessEntry
 from exchange.callers import Caller
-from exchange.catalogue.model import BaseDefinition
+from exchange.catalogue.model import BaseDefinition, KeyIdentifier
 from exchange.catalogue.sql import quoted
 from exchange.errors import NotFound, RequestInvalid, WrongState
 from exchange.house import House
@@ -103,7 +103,7 @@ def record(
         WrongState: the old number stands for another already, or the new one, along such lines, for the old one.
     """
     definition = catalogue.base(house, base_id)
-    spelling = (KeyItem(definition.key, identifier=definition.key_identifier),)
+    spelling = (KeyItem.of_base(definition),)
     alias, key = keys.stored(spelling, old), keys.stored(spelling, new)
     wanted = Alias(new_id(), alias, key, kind, since or today(), tuple(sorted(set(resources))))
     _refuse_unfit(house, definition, wanted, basis)
@@ -222,6 +222,21 @@ def kept(definition: BaseDefinition, aliases: Sequence[Alias]) -> list[tuple[Ali
     return found
 
 
+def answering(relation: str) -> str:
+    """SQL: `alias`, the `key` it is answered under, `kind` and `since`, for each number that is no key itself. An older number
+    (组织机构代码, 注册号) is answered where every source that has it means the same one.
+
+    Args:
+        relation: what a build has kept.
+    """
+    listed = f"SELECT alias, key, kind, since FROM {relation} WHERE resource IS NULL"
+    return (
+        f"{listed} UNION ALL SELECT alias, any_value(key), any_value(kind) FILTER (id IS NULL), NULL FROM {relation} o "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {relation} l WHERE l.resource IS NULL AND l.alias = o.alias) "
+        "GROUP BY alias HAVING count(DISTINCT key) = 1 AND bool_or(id IS NULL)"
+    )
+
+
 def keep(connection: DuckDBPyConnection, definition: BaseDefinition, aliases: Sequence[Alias]) -> str:
     """Write it anew, inside the transaction of a build; the table's name, for what else is kept there."""
     target = f"lake.{quoted(table(definition.id))}"
@@ -275,13 +290,16 @@ def _refuse_unfit(house: House, definition: BaseDefinition, wanted: Alias, basis
 
 
 def _well_formed(house: House, definition: BaseDefinition, number: str) -> bool:
-    check = (
-        identifiers.resident_number_ok("number", today())
-        if definition.key_identifier == "resident_number"
-        else identifiers.uscc_ok("number")
-    )
+    checks: dict[KeyIdentifier, str] = {
+        "resident_number": identifiers.resident_number_ok("number", today()),
+        "uscc": identifiers.uscc_ok("number"),
+        "cert_identifier": identifiers.cert_identifier_ok("number"),
+        "party_code": identifiers.party_code_ok("number", today()),
+    }
     with house.duckdb() as connection:
-        row = connection.execute(f"SELECT {check} FROM (SELECT ?::VARCHAR AS number)", [number]).fetchone()
+        row = connection.execute(
+            f"SELECT {checks[definition.key_identifier]} FROM (SELECT ?::VARCHAR AS number)", [number]
+        ).fetchone()
     return row is not None and bool(row[0])
 
 

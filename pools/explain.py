@@ -108,7 +108,7 @@ def explain(house: House, base_id: str, key: str, field: str | None = None) -> E
     """
     newest = _newest(house, base_id)
     definition = authority.definition_of(house, newest)
-    asked = keys.stored((KeyItem(definition.key, identifier=definition.key_identifier),), key)
+    asked = keys.stored((KeyItem.of_base(definition),), key)
     with lake.opened(house) as connection:
         known = _Numbers(house, connection, newest, asked)
         key = known.key
@@ -158,7 +158,8 @@ class _Numbers:
         if built.aliases is None:
             return
         relation = lake.version(aliases.table(built.base_id), built.snapshot)
-        found = connection.execute(f"SELECT key FROM {relation} WHERE alias = ? AND resource IS NULL", [asked]).fetchone()
+        answering = aliases.answering(relation)
+        found = connection.execute(f"SELECT key FROM ({answering}) WHERE alias = ?", [asked]).fetchone()
         self.key = asked if found is None else str(found[0])
         either = "$1 IN (key, alias) ORDER BY alias, resource NULLS FIRST"
         rows = connection.execute(f"SELECT * FROM {relation} WHERE {either}", [self.key])

@@ -25,6 +25,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
 from exchange import events
+from exchange.catalogue.sql import literal
 from exchange.faults import disk_full, disk_full_is_said
 from exchange.house import House
 from exchange.progress import Progress, silent
@@ -117,22 +118,28 @@ class IndexFile:
         meta = json.loads(self._unseal(_META, self._get(_META)))
         self.fields: list[str] = meta["fields"]
         self.refs: Refs = meta["refs"]
+        self.satellites: dict[str, tuple[list[str], Refs]] = {
+            name: (under["fields"], under["refs"]) for name, under in meta.get("satellites", {}).items()
+        }  # a file of before had none
         self._blocks: int = meta["blocks"]
 
     def find(self, key: str) -> list[Any] | None:
         """[closed, build, values, places] of a key; None when there is none."""
+        return next(self._lines(key, ""), None)
+
+    def under(self, key: str, satellite: str) -> list[list[Any]]:
+        """[row key, closed, build, values, places] of each row of a satellite under a key."""
+        return sorted(self._lines(key, satellite), key=row_key)
+
+    def _lines(self, key: str, satellite: str) -> Iterator[list[Any]]:
         name = _block_name(_block_number(self._secret, key, self._blocks))
         sealed = self._get(name)
-        if not sealed:
-            return None
-        block = self._unseal(name, sealed)
-        wanted = b"\n" + json.dumps(key, ensure_ascii=False).encode() + b"\t"
-        start = block.find(wanted)
-        if start < 0:
-            return None
-        start += len(wanted)
-        record: list[Any] = json.loads(block[start : block.index(b"\n", start)])
-        return record
+        block = self._unseal(name, sealed) if sealed else b""
+        wanted = b"\n" + json.dumps(key, ensure_ascii=False).encode() + satellite.encode() + b"\t"
+        end = 0
+        while (start := block.find(wanted, end)) >= 0:
+            end = block.index(b"\n", start + 1)
+            yield json.loads(block[start + len(wanted) : end])
 
     def close(self) -> None:
         self._environment.close()
@@ -157,7 +164,8 @@ def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
         left.unlink()
     salt = secrets.token_bytes(16)  # of this very file: a nonce is never used twice with one key
     secret = house.seal.derive("index buckets", salt).hex()
-    blocks = max(1, -(-shape.rows // BLOCK_RECORDS))
+    lines = shape.rows + shape.numbers + sum(under.rows for under in shape.satellites.values())
+    blocks = max(1, -(-lines // BLOCK_RECORDS))
     cipher = house.seal.cipher("index", salt)
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
     meta = {
@@ -165,6 +173,9 @@ def _write(house: House, shape: Shape, path: Path, progress: Progress) -> None:
         "version": shape.version,
         "fields": list(shape.columns),
         "refs": shape.refs,
+        "satellites": {
+            name: {"fields": list(under.columns), "refs": under.refs} for name, under in shape.satellites.items()
+        },
         "blocks": blocks,
     }
 
@@ -219,12 +230,22 @@ def _runs(lines: "pyarrow.Array[Any]", ends: list[int]) -> Iterator[bytes]:
 
 
 def _lines(shape: Shape, secret: str, blocks: int) -> str:
+    """SQL: every line with its block. Rows of a satellite lie in the block of the record they are under."""
+    said = [("", shape.records), *((name, under.records) for name, under in shape.satellites.items())]
+    every = " UNION ALL ".join(
+        f"SELECT key, {literal(name)} AS satellite, record FROM ({records})" for name, records in said
+    )
     return f"""
         SELECT ('0x' || left(sha256('{secret}' || key), 8))::UINTEGER % {blocks} AS block,
-               to_json(key) || chr(9) || record || chr(10) AS line
-        FROM ({shape.records})
+               to_json(key) || satellite || chr(9) || record || chr(10) AS line
+        FROM ({every})
         ORDER BY block
     """
+
+
+def row_key(line: list[Any]) -> str:
+    """By what the rows under one record are put in order."""
+    return str(line[0])
 
 
 def _block_number(secret: str, key: str, blocks: int) -> int:

@@ -1,7 +1,7 @@
 """Links between bases: a field of one holds the key of a record of another (法定代表人 → 人口, 持证者 → 人口 or 法人).
 
 Invariant: a link is followed, never copied; it resolves when any of the bases it names has a record of that key, a closed one
-too. What a build counts is as of the builds that it names; what an explanation shows is as of now.
+too, or one that is answered under another number. What a build counts is as of the builds that it names; what an explanation shows is as of now.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,19 @@ from exchange.catalogue.model import BaseDefinition, Link
 from exchange.catalogue.sql import quoted
 from exchange.house import House
 from exchange.registry.models import BaseBuild
-from pools import lake, survivorship
+from pools import aliases, lake, survivorship
 
 
 @dataclass(frozen=True)
 class Target:
-    """A base that a link leads to, as a relation; `build`: empty for one that is only being built."""
+    """A base that a link leads to, as a relation; `build`: empty for one that is only being built. `numbers`: those that stand for
+    a key of it, as a relation of `alias` and `key`; None: there are none."""
 
     base: str
     build: str
     relation: str
     key: str
+    numbers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def _of_build(house: House, built: BaseBuild) -> Target:
     from pools import merge
 
     key = catalogue.base_at(house, built.base_id, built.base_version).key
-    return Target(built.base_id, built.id, lake.version(merge.table(built.base_id), built.snapshot), key)
+    lines = None if built.aliases is None else lake.version(aliases.table(built.base_id), built.snapshot)
+    numbers = None if lines is None else f"({aliases.answering(lines)})"
+    return Target(built.base_id, built.id, lake.version(merge.table(built.base_id), built.snapshot), key, numbers)
 
 
 def count(
@@ -88,6 +92,9 @@ def _follow(connection: DuckDBPyConnection, link: Link, key: str, found: dict[st
             continue
         asked = f"SELECT _closed FROM {target.relation} WHERE {survivorship.is_key(target.key)}"
         record = connection.execute(asked, [key]).fetchone()
+        if record is None and target.numbers is not None:
+            counts = connection.execute(f"SELECT key FROM {target.numbers} WHERE alias = ?", [key]).fetchone()
+            record = None if counts is None else connection.execute(asked, [counts[0]]).fetchone()
         if record is not None:
             return LinkFollowed(link.field, target.base, bool(record[0]))
     return LinkFollowed(link.field, None, closed=False)
@@ -101,6 +108,12 @@ def _count(link: Link, relation: str, there: list[Target], bucket: int, buckets:
         f"SELECT {quoted(target.key)} AS held FROM {target.relation} "
         f"WHERE {lake.in_bucket(target.key, bucket, buckets, split_by_it=True)}"
         for target in there
+    )
+    known += "".join(
+        f" UNION SELECT n.alias FROM {target.numbers} n SEMI JOIN {target.relation} r ON r.{quoted(target.key)} = n.key "
+        f"WHERE {lake.in_bucket('alias', bucket, buckets, split_by_it=False)}"
+        for target in there
+        if target.numbers is not None
     )
     if not known:
         return f"SELECT count(*), 0 FROM ({held})"

@@ -44,7 +44,8 @@ class Numbers:
             self.connection.execute(
                 f"INSERT INTO {target} SELECT _number, _key, {literal(source.resource.id)}, {literal(_kind(source))}, NULL, NULL "
                 f"FROM {_touched(source)} t SEMI JOIN {source.relation} r ON r.{quoted(source.key_item)} = t._number "
-                f"WHERE NOT EXISTS (SELECT 1 FROM {target} k WHERE k.alias = t._number AND k.key = t._key)"
+                f"WHERE NOT EXISTS (SELECT 1 FROM {target} k WHERE k.alias = t._number AND k.key = t._key "
+                f"AND coalesce(k.resource, {literal(source.resource.id)}) = {literal(source.resource.id)})"
             )
 
     def _joined(self, source: Source, codes: Sequence[Source]) -> Source:

@@ -3,28 +3,50 @@
 Invariant: what is served now and what is read of an earlier version are written by the same SQL, so they can't differ.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from duckdb import DuckDBPyConnection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, keys
 from exchange.catalogue import themes
 from exchange.catalogue.lookup import theme_defined
-from exchange.catalogue.model import Resource
+from exchange.catalogue.model import BaseDefinition, BaseField, FieldSource, Resource, Satellite
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, ThemeBuild
-from pools import aliases, authority, lake, merge, pool, survivorship, theme
+from pools import aliases, authority, lake, merge, pool, satellites, survivorship, theme
 
 Refs = dict[str, dict[str, list[dict[str, Any] | None]]]  # build number -> field -> place -> who said it
+Origins = Mapping[str, Sequence[FieldSource]]  # field -> who stands at each place
+
+
+@dataclass(frozen=True)
+class Under:
+    """Rows under the records of a base: those of one satellite, as `Shape` has the records themselves."""
+
+    relation: str
+    rows: int
+    key: str  # SQL text of the record's key
+    columns: dict[str, str]
+    refs: Refs
+
+    @property
+    def records(self) -> str:
+        """SQL: `key` and `record`, the JSON [row key, closed, build, values, places] of each row."""
+        said = _said(self.columns, {name: quoted(survivorship.pointer(name)) for name in self.columns})
+        record = f"json_array({satellites.ROW_KEY}, _closed, _build, {said})"
+        return f"SELECT {self.key} AS key, {record} AS record FROM {self.relation}"
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a version holds: rows as a relation, how a key and each field are written, and who said what."""
+    """What a version holds: rows as a relation, how a key and each field are written, and who said what; and so again for the
+    rows under them, by satellite. `numbers`: how many stand for another."""
 
     target: str
     version: str
@@ -37,19 +59,19 @@ class Shape:
     build: str  # SQL
     refs: Refs
     aliases: str | None = None  # the numbers that stand for another, as a relation
+    numbers: int = 0
+    satellites: dict[str, Under] = field(default_factory=dict)
 
     @property
     def records(self) -> str:
         """SQL: `key` and `record`, the JSON [closed, build, values, places]; of a number that stands for another, that number,
         the kind of alias, and since when."""
-        values = ", ".join(_as_json(quoted(name), kind) for name, kind in self.columns.items())
-        places = ", ".join(self.pointers[name] for name in self.columns)
-        record = f"json_array({self.closed}, {self.build}, json_array({values}), json_array({places}))"
+        record = f"json_array({self.closed}, {self.build}, {_said(self.columns, self.pointers)})"
         own = f"SELECT {self.key} AS key, {record} AS record FROM {self.relation}"
         if self.aliases is None:
             return own
         elsewhere = "json_array(key, kind, since::VARCHAR)"
-        return f"{own} UNION ALL SELECT alias AS key, {elsewhere} AS record FROM {self.aliases} WHERE resource IS NULL"
+        return f"{own} UNION ALL SELECT alias AS key, {elsewhere} AS record FROM ({aliases.answering(self.aliases)})"
 
 
 def newest(house: House, session: Session, target: str) -> Shape:
@@ -136,10 +158,13 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
         raise merge.aged_out(house, session, built)
     definition = authority.definition_of(house, built)
     relation = lake.version(merge.table(name), built.snapshot)
+    lines = None if built.aliases is None else lake.version(aliases.table(name), built.snapshot)
+    made = _Made(house, session, built)
     with lake.opened(house) as connection:
-        numbers = [row[0] for row in connection.execute(f"SELECT DISTINCT _build FROM {relation} ORDER BY 1").fetchall()]
-    columns = {definition.key: "VARCHAR"} | {field.name: survivorship.field_type(field) for field in definition.fields}
-    builds = {number: merge.build_numbered(session, name, number) for number in {*numbers, built.number}}
+        builds = made.builds_in(connection, relation)
+        under = {each.id: _under(connection, made, definition, each) for each in definition.satellites}
+        numbers = 0 if lines is None else _count(connection, aliases.answering(lines))
+    columns = {definition.key: "VARCHAR"} | _types(definition.fields)
     return Shape(
         target=f"base:{name}",
         version=built.id,
@@ -150,22 +175,62 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
         pointers={field: quoted(survivorship.pointer(field)) for field in columns},
         closed="_closed",
         build="_build",
-        refs={str(number): _refs_of(house, builds[number]) for number in sorted(builds)},
-        aliases=None if built.aliases is None else lake.version(aliases.table(name), built.snapshot),
+        refs={str(number): made.refs(number, _origins) for number in builds},
+        aliases=lines,
+        numbers=numbers,
+        satellites=under,
     )
 
 
-def _refs_of(house: House, built: BaseBuild) -> dict[str, list[dict[str, Any] | None]]:
-    """Who stood at each place of each field when that build was made."""
-    definition = authority.definition_of(house, built)
-    origins = {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
-    return {
-        name: [
-            {"resource": source.resource} | built.inputs[source.resource] if source.resource in built.inputs else None
-            for source in sources
-        ]
-        for name, sources in origins.items()
-    }
+def _under(connection: DuckDBPyConnection, made: "_Made", definition: BaseDefinition, satellite: Satellite) -> Under:
+    relation = lake.version(satellites.table(definition.id, satellite.id), made.built.snapshot)
+
+    def origins(then: BaseDefinition) -> Origins:
+        return {field.name: field.sources for each in then.satellites if each.id == satellite.id for field in each.fields}
+
+    return Under(
+        relation=relation,
+        rows=made.built.satellites[satellite.id]["rows"],
+        key=quoted(definition.key),
+        columns=_types(satellite.fields),
+        refs={str(number): made.refs(number, origins) for number in made.builds_in(connection, relation)},
+    )
+
+
+class _Made:
+    """The builds that rows of one build come from: a closed row is of the last that saw it."""
+
+    def __init__(self, house: House, session: Session, built: BaseBuild) -> None:
+        self.house, self.session, self.built = house, session, built
+
+    def builds_in(self, connection: DuckDBPyConnection, relation: str) -> list[int]:
+        """The numbers of those that rows of a relation come from."""
+        found = connection.execute(f"SELECT DISTINCT _build FROM {relation}").fetchall()
+        return sorted({self.built.number, *(row[0] for row in found)})
+
+    def refs(self, number: int, origins: Callable[[BaseDefinition], Origins]) -> dict[str, list[dict[str, Any] | None]]:
+        """Who stood at each place of each field when that build was made."""
+        built = merge.build_numbered(self.session, self.built.base_id, number)
+        return {
+            name: [
+                {"resource": source.resource} | built.inputs[source.resource] if source.resource in built.inputs else None
+                for source in sources
+            ]
+            for name, sources in origins(authority.definition_of(self.house, built)).items()
+        }
+
+
+def _origins(definition: BaseDefinition) -> Origins:
+    return {definition.key: definition.key_sources} | {field.name: field.sources for field in definition.fields}
+
+
+def _types(fields: Sequence[BaseField]) -> dict[str, str]:
+    return {field.name: survivorship.field_type(field) for field in fields}
+
+
+def _count(connection: DuckDBPyConnection, relation: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM ({relation})").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _theme_shape(house: House, session: Session, name: str, version: str | None) -> Shape | None:
@@ -195,6 +260,13 @@ def _newest_rows(relation: str, resource: Resource) -> str:
     keys = ", ".join(quoted(name) for name in resource.key)
     age = survivorship.age(resource)
     return f"(SELECT * FROM {relation} QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {age} DESC, _batch DESC, _row DESC) = 1)"
+
+
+def _said(columns: Mapping[str, str], pointers: Mapping[str, str]) -> str:
+    """SQL: the values of these columns, then the places of those who said them."""
+    values = ", ".join(_as_json(quoted(name), kind) for name, kind in columns.items())
+    places = ", ".join(pointers[name] for name in columns)
+    return f"json_array({values}), json_array({places})"
 
 
 def _as_json(expression: str, kind: str) -> str:

@@ -26,7 +26,7 @@ from exchange.house import House
 from exchange.intake import folder, landing
 from exchange.intake.parcel import Declaration
 from exchange.settings import read_settings
-from pools import ageing, index, merge, pool, way
+from pools import ageing, index, merge, pool, theme, way
 from quality import expectations, gate
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +87,9 @@ STEPS = {
     "build": Step(merge.build, ("pools/merge.py", *LAKE)),
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
+    "build a theme": Step(theme.build, ("pools/theme.py", "exchange/access_log.py", *LAKE)),
+    "swap a theme": Step(index.swap, ("pools/index.py", *LAKE)),
+    "refresh": Step(way.refresh, EVERYTHING),
     "age": Step(age, (*(f"pools/{name}.py" for name in ("ageing", "said", "index")), "quality/ageing.py", *LAKE)),
     "process": Step(way.process, EVERYTHING),
     "withdraw": Step(withdraw, EVERYTHING),

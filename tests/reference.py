@@ -201,6 +201,26 @@ class ReferenceBase:
         items = self.resources[origin.resource].items
         return next((item.identifier for item in items if item.name == origin.item), None)
 
+    def answered(self, number: str) -> str | None:
+        """Under which key somebody is answered who asks by a number. An older number is answered where every source that has it
+        means the same one, and one of them by itself."""
+        counting = self.counts(number, None)
+        if counting != number or number in self.golden:
+            return counting if counting in self.golden else None
+        means, by_itself = set(), False
+        for origin in self.definition.key_sources:
+            said = self.counts(number, origin.resource)
+            if said != number:
+                means.add(said)
+            elif self._kind(origin) in OLDER and self._has(origin, number):
+                joins = self._joins(number, origin)
+                means |= {joins} - {None}
+                by_itself = by_itself or joins is not None
+        return means.pop() if by_itself and len(means) == 1 else None
+
+    def _has(self, origin: FieldSource, number: str) -> bool:
+        return any(row.items.get(origin.item) == number for row in self.pools.get(origin.resource, []))
+
     def counts(self, number: str, resource: str | None) -> str:
         """The number that counts, as a resource means it; None: as all do."""
         for alias in self.aliases:

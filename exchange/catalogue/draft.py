@@ -95,7 +95,7 @@ class ThemeDraft(Frozen):
     department: str
     purpose: Text
     key: Slug
-    key_identifier: Annotated[str, Field(pattern="^(resident_number|uscc)$")]
+    key_identifier: KeyIdentifier
     select: Text
     fields: Annotated[tuple[ThemeFieldDraft, ...], Field(min_length=1)]
 

@@ -149,6 +149,7 @@ class _Walk:
             return outputs
         if node["type"] != "SELECT_NODE":
             raise _not_allowed(node["type"].removesuffix("_NODE"))
+        _grouped_by_name(node)
         scope = _Scope(outer)
         self._from(node["from_table"], scope, ctes)
         outputs = self._select_list(node["select_list"], scope, ctes)
@@ -336,6 +337,18 @@ def _parts(node: object) -> Iterator[Node]:
 
 def _own_name(expression: Node) -> str | None:
     return expression["column_names"][-1] if expression["class"] == "COLUMN_REF" else None
+
+
+def _grouped_by_name(node: Node) -> None:
+    """What rows are grouped by decides what each of them says, so it must be there to be read."""
+    if node["aggregate_handling"] != "STANDARD_HANDLING" or any(
+        one["class"] == "CONSTANT" for one in node["group_expressions"]
+    ):
+        raise Unfit(
+            "theme-group",
+            "GROUP BY 请逐个写出列名，不能用 ALL 或序号",
+            "name each column in GROUP BY; neither ALL nor positions are allowed",
+        )
 
 
 def _not_allowed(what: str) -> Unfit:

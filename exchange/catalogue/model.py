@@ -29,7 +29,7 @@ class Frozen(BaseModel):
 
 # 公民身份号码, 统一社会信用代码, 组织机构代码, 注册号, 电子证照标识, 行政相对人代码 (one of the first two): see quality/identifiers.py
 Identifier = Literal["resident_number", "uscc", "org_code", "registration_no", "cert_identifier", "party_code"]
-KeyIdentifier = Literal["resident_number", "uscc", "cert_identifier", "party_code"]  # of a base
+KeyIdentifier = Literal["resident_number", "uscc", "cert_identifier", "party_code"]  # of a base or a theme
 LENGTHS: dict[str, int] = {
     "resident_number": 18,
     "uscc": 18,
@@ -256,7 +256,7 @@ class Link(Frozen):
     """关联: a field that holds the key of a record of another base, or of one of several."""
 
     field: str
-    base: tuple[str, ...]
+    base: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class BaseEntry(_Sparing):
@@ -324,7 +324,7 @@ class ThemeEntry(Frozen):
     department: str
     purpose: Text  # that of the grants it reads by
     key: Slug
-    key_identifier: Literal["resident_number", "uscc"]
+    key_identifier: KeyIdentifier
     select: Text
     fields: tuple[ThemeField, ...]  # without the key
     key_made_of: tuple[str, ...]

@@ -65,8 +65,8 @@ def of_resource(entry: ResourceEntry) -> Relation:
 
 
 def of_base(entry: BaseEntry) -> Relation:
-    """A base: its key is shared like a 基准项, but a person's number is a person's number."""
-    personal = entry.key_identifier == "resident_number"
+    """A base: its key is shared like a 基准项, but a person's number is a person's number, and a party may be a person."""
+    personal = entry.key_identifier in ("resident_number", "party_code")
     key = Column(
         "VARCHAR",
         ShareType.UNCONDITIONAL,

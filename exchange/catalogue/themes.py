@@ -7,7 +7,6 @@ and go, the definition stays.
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from duckdb import DuckDBPyConnection
 from duckdb import Error as EngineError
@@ -22,7 +21,8 @@ from exchange.catalogue.model import Item, Sensitivity, ThemeEntry, ThemeField
 from exchange.catalogue.predicates import Unfit, first_line
 from exchange.catalogue.relations import Relation, class_of, column, is_text, of_base, of_resource
 from exchange.catalogue.rules.bases import MASKS
-from exchange.catalogue.rules.common import near, once
+from exchange.catalogue.rules.common import near, no_draft, once
+from exchange.catalogue.rules.sources import is_a
 from exchange.catalogue.sql import quoted, sql_type
 from exchange.house import House
 from exchange.registry import models
@@ -94,6 +94,7 @@ def _store(session: Session, entry: ThemeEntry, newest: models.ThemeVersion | No
 
 def _form(theme: Written[ThemeDraft], reading: Reading) -> None:
     entry = theme.entry
+    no_draft(entry.id, theme.place("id"), reading)
     departments = [written.entry.code for written in reading.departments]
     if entry.department not in departments and entry.department not in reading.broken:
         hint = near(entry.department, departments)
@@ -166,12 +167,13 @@ def _complete(entry: ThemeDraft, found: Lineage) -> ThemeEntry:
     fields = tuple(_field(field, found.outputs[field.name]) for field in entry.fields)
     handed_on = {name for field in fields if field.as_is and is_text(field.type) for name in field.made_of}
     touched = {f"{relation}.{name}" for relation, names in found.reads.items() for name in names}
-    identifier: Literal["uscc", "resident_number"] = "uscc" if entry.key_identifier == "uscc" else "resident_number"
     plain = (touched - handed_on) | found.used | found.outputs[entry.key].columns
     plain |= {name for field in fields if not is_text(field.type) for name in field.made_of}
     return ThemeEntry(
-        **{name: getattr(entry, name) for name in ("id", "title", "department", "purpose", "key", "select")},
-        key_identifier=identifier,
+        **{
+            name: getattr(entry, name)
+            for name in ("id", "title", "department", "purpose", "key", "key_identifier", "select")
+        },
         fields=fields,
         key_made_of=tuple(sorted(found.outputs[entry.key].columns)),
         reads=dict(found.reads),
@@ -189,7 +191,7 @@ def _key(
 ) -> None:
     """By the key records are found, in the one spelling that the gate gives to identifiers."""
     made = found.outputs[entry.key]
-    wrong = sorted(name for name in made.columns if column(relations, name).identifier != entry.key_identifier)
+    wrong = sorted(name for name in made.columns if not is_a(column(relations, name).identifier, entry.key_identifier))
     if wrong or not made.as_is or not made.columns:
         reading.findings.add(
             theme.place("key"),

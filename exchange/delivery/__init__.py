@@ -17,7 +17,7 @@ from exchange import access_log, grants, keys, targets, themes
 from exchange.access_log import AccessEntry, Decision
 from exchange.callers import Caller
 from exchange.delivery.mask import masked
-from exchange.delivery.mode import Found, Mode, Reader, Record, Request, SourceRef
+from exchange.delivery.mode import Found, Mode, Reader, Record, Request, Row, SourceRef
 from exchange.delivery.query import Query
 from exchange.errors import ExchangeError, NotFound, RequestInvalid, Unavailable
 from exchange.grants import GrantView, Need
@@ -173,9 +173,7 @@ def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> 
     hidden = {name: rule for name in request.fields if (rule := target.fields[name].mask) and name not in grant.unmasked}
     sources: dict[SourceRef, str] = {}
     records = [
-        {"key": key, "found": False}
-        if record is None
-        else _shown_record(key, record, request.fields, target.key, hidden, sources)
+        {"key": key, "found": False} if record is None else _shown_record(key, record, request, target.key, hidden, sources)
         for key, record in found.records.items()
     ]
     late = {name: ref.resource in target.overdue for ref, name in sources.items()}
@@ -197,21 +195,37 @@ def _shown(target: Target, grant: GrantView, request: Request, found: Found) -> 
 def _shown_record(
     key: str,
     record: Record,
-    names: Sequence[str],
+    request: Request,
     key_name: str | None,
     hidden: Mapping[str, str],
     sources: dict[SourceRef, str],
 ) -> dict[str, Any]:
-    values, said = {}, {}
-    for name in names:
-        value = record.key if name == key_name else record.values.get(name)
-        values[name] = masked(hidden[name], value) if name in hidden else value
-        ref = record.sources.get(name)
-        if ref is not None:
-            said[name] = sources.setdefault(ref, f"S{len(sources) + 1}")
-    shown = {"key": key, "found": True, "closed": record.closed, "values": values, "sources": said}
-    # the number that counts is among the values when the key was asked for, as any other field is
+    if key_name is not None:  # the number that counts is among the values when the key was asked for, as any other field is
+        record = replace(record, values={**record.values, key_name: record.key})
+    own = [name for name in request.fields if "." not in name]
+    shown = {"key": key, "found": True} | _shown_values(record, own, "", hidden, sources)
+    if request.satellites:
+        shown["satellites"] = {
+            satellite: [
+                _shown_values(row, request.fields, f"{satellite}.", hidden, sources) for row in record.rows[satellite]
+            ]
+            for satellite in request.satellites
+        }
     return shown if record.renumbered is None else shown | {"renumbered": asdict(record.renumbered)}
+
+
+def _shown_values(
+    said: Record | Row, names: Sequence[str], prefix: str, hidden: Mapping[str, str], sources: dict[SourceRef, str]
+) -> dict[str, Any]:
+    """A record's own values, or a row's under it: those of the names that begin with the prefix, by what follows."""
+    values, whose = {}, {}
+    for name in (name.removeprefix(prefix) for name in names if name.startswith(prefix)):
+        value, rule = said.values.get(name), hidden.get(prefix + name)
+        values[name] = value if rule is None else masked(rule, value)
+        ref = said.sources.get(name)
+        if ref is not None:
+            whose[name] = sources.setdefault(ref, f"S{len(sources) + 1}")
+    return {"closed": said.closed, "values": values, "sources": whose}
 
 
 def _shown_source(ref: SourceRef, target: Target) -> dict[str, Any]:

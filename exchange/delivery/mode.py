@@ -27,21 +27,32 @@ class SourceRef:
 @dataclass(frozen=True)
 class Record:
     """One golden record or pool row: values by field name and, field by field, who said them. `key` is another than was asked
-    for where that number stands for it; `renumbered` then says so."""
+    for where that number stands for it; `renumbered` then says so. `rows`: those under it, of each satellite asked for."""
 
     key: str
     values: Mapping[str, Json]
     sources: Mapping[str, SourceRef]
     closed: bool = False
     renumbered: "Renumbered | None" = None
+    rows: Mapping[str, Sequence["Row"]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a satellite (附表): values and who said them, by the names of its own fields."""
+
+    values: Mapping[str, Json]
+    sources: Mapping[str, SourceRef]
+    closed: bool = False
 
 
 @dataclass(frozen=True)
 class Renumbered:
-    """Why a record is answered under another number than was asked for: changed, wrong or duplicate, and since which day."""
+    """Why a record is answered under another number than was asked for: changed, wrong or duplicate, and since which day; or by
+    which older number (org_code, registration_no) it was asked for."""
 
     kind: str
-    since: str
+    since: str | None
 
 
 @dataclass(frozen=True)
@@ -57,15 +68,16 @@ class Found:
 class Reader(Protocol):
     """The serving index, as delivery sees it."""
 
-    def lookup(self, target: str, keys: Sequence[str]) -> Found:
-        """All keys from one version. Fast enough for the event loop (well under a millisecond a key).
+    def lookup(self, target: str, keys: Sequence[str], satellites: Sequence[str] = ()) -> Found:
+        """All keys from one version, with their rows of these satellites. Fast enough for the event loop (well under a
+        millisecond a key).
 
         Raises:
             NotFound: nothing is served for this target yet.
         """
         ...
 
-    def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
+    def earlier(self, target: str, keys: Sequence[str], version: str, satellites: Sequence[str] = ()) -> Found:
         """The same from an earlier version. Takes its time: not for the event loop.
 
         Raises:
@@ -76,8 +88,9 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for. `target` is "base:<id>", "theme:<id>" or "pool:<id>"; `as_of` an earlier version of it: the push
-    that left the pool so, or the build of the base or theme."""
+    """What a caller asks for. `target` is "base:<id>", "theme:<id>" or "pool:<id>"; a field of a satellite is written
+    `<satellite>.<field>`; `as_of` is an earlier version of it: the push that left the pool so, or the build of the base or
+    theme."""
 
     target: str
     mode: str
@@ -87,6 +100,11 @@ class Request:
     person: str | None = None
     as_of: str | None = None
     request_id: str | None = field(default=None, compare=False)
+
+    @property
+    def satellites(self) -> tuple[str, ...]:
+        """Of which satellites it wants rows."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.fields if "." in name))
 
 
 class Mode(Protocol):

@@ -11,5 +11,5 @@ class Query:
     def read(self, reader: Reader, request: Request) -> Found:
         """The records of the keys, as served now or as an earlier version had them."""
         if request.as_of is not None:
-            return reader.earlier(request.target, request.keys, request.as_of)
-        return reader.lookup(request.target, request.keys)
+            return reader.earlier(request.target, request.keys, request.as_of, request.satellites)
+        return reader.lookup(request.target, request.keys, request.satellites)

@@ -7,19 +7,14 @@ clients, grants) and for looking at the outcome. Every figure in the summary was
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import select
 
 from exchange import access_log, catalogue, clients, grants, themes
@@ -28,10 +23,12 @@ from exchange.catalogue.model import BaseDefinition, Level, ThemeDefinition
 from exchange.errors import SettingError, Unavailable
 from exchange.house import House, key_for
 from exchange.registry.models import AccessRecord, ServingIndex
-from exchange.seal import new_digest
 from exchange.settings import Settings
 from infra import airflow, postgres
+from infra.demo import otherwise
 from infra.demo.city import City, Parcel, scale_of
+from infra.demo.department import Department, expect
+from infra.demo.findings import Findings, console, tell, write
 from infra.up import Services, Stopped, api_address, prepare_house, services, told_to_stop, wait_until_ready, with_ports
 
 CATALOGUE = Path(__file__).parent / "catalogue"
@@ -46,88 +43,10 @@ READ_BY_THEME = {
     "pool:hr_insurance": ("id_number", "employer", "insurance_status"),
 }
 PERSON = "演示经办员"
+OPERATOR = Caller(None, "", person="demo-operator")
 STOPPED = 130  # told to stop before the end
 QUIET = 120.0  # seconds in which nothing runs, after which what is waited for will not come any more
 FINAL = ("pooled", "rejected", "held")
-
-console = Console(highlight=False, soft_wrap=True)
-
-
-@dataclass
-class Findings:
-    """What was compared, and how long each step took."""
-
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    pushes: list[dict[str, Any]] = field(default_factory=list)
-    bases: list[dict[str, Any]] = field(default_factory=list)
-
-    def compare(self, what: str, expected: object, seen: object) -> None:
-        """One line of the summary; both sides are kept."""
-        self.checks.append({"what": what, "expected": expected, "seen": seen, "ok": expected == seen})
-
-    @property
-    def good(self) -> bool:
-        return bool(self.checks) and all(check["ok"] for check in self.checks)
-
-    @contextmanager
-    def step(self, zh: str, en: str) -> Iterator[None]:
-        """Say what is going on, and keep how long it took, in seconds."""
-        started = time.monotonic()
-        with console.status(f"{zh} / {en} …"):
-            yield
-        took = round(time.monotonic() - started, 2)
-        self.steps.append({"step": en, "seconds": took})
-        console.print(f"[green]✓[/] {took:7.1f} s  {zh} [dim]/ {en}[/]")
-
-
-@dataclass
-class Department:
-    """A department's system: a client id, its secret, and the door."""
-
-    code: str
-    name: str
-    client_id: str
-    secret: str
-    http: httpx.Client
-
-    def token(self) -> str:
-        """A fresh token, as any system would get one."""
-        form = {"grant_type": "client_credentials", "client_id": self.client_id, "client_secret": self.secret}
-        return str(_expect(self.http.post("/oauth/token", data=form), 200).json()["access_token"])
-
-    def push(self, parcel: Parcel) -> dict[str, Any]:
-        """Hand a parcel over; the receipt."""
-        algorithm = "sm3" if parcel.batch == 1 else "sha256"
-        headers = self._bearer() | {
-            "X-Batch": str(parcel.batch),
-            "X-Mode": "full",
-            "X-Rows": str(parcel.rows),
-            "X-Digest": f"{algorithm}={_digest(parcel.path, algorithm)}",
-            "X-Filename": quote(parcel.path.name),
-            "Content-Length": str(parcel.path.stat().st_size),
-        }
-        with parcel.path.open("rb") as body:
-            url = f"/v1/resources/{parcel.resource}/pushes"
-            answer = self.http.post(url, content=iter(lambda: body.read(1 << 20), b""), headers=headers)
-        return dict(_expect(answer, 200, 201).json())
-
-    def look(self, push_id: str) -> dict[str, Any]:
-        """The receipt and, once there is one, the verdict."""
-        return dict(_expect(self.http.get(f"/v1/pushes/{push_id}", headers=self._bearer()), 200).json())
-
-    def row_errors(self, push_id: str) -> str:
-        """The file of quarantined rows, which only this department may fetch."""
-        answer = self.http.get(f"/v1/pushes/{push_id}/row-errors", headers=self._bearer())
-        return _expect(answer, 200).content.decode("utf-8-sig")
-
-    def query(self, target: str, keys: Sequence[str], fields: Sequence[str]) -> httpx.Response:
-        """Ask for records by key."""
-        body = {"keys": list(keys), "fields": list(fields), "purpose": PURPOSE, "person": PERSON}
-        return self.http.post(f"/v1/query/{target}", json=body, headers=self._bearer())
-
-    def _bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token()}"}
 
 
 def run(settings: Settings, once: bool, scale: str) -> int:
@@ -199,16 +118,20 @@ class _Demo:
                 self._push(later)
                 self._wait(kept, self._through)
                 self._wait(kept, self._settled)
-            with step("查询、拒绝、取问题行", "a consumer asks, and is refused once"):
+            with step("变更一人的公民身份号码：历史随新号", "a person's number changed: history follows"):
+                self._renumber(city)
+            with step("查询（含附表）、拒绝、取问题行", "a consumer asks, of rows under records too, and is refused once"):
                 self._ask(city)
+                self._ask_for_rows(city)
             with step("核对日志与全部数字", "the log, and every figure"):
                 self._compare(city)
                 found = access_log.verify(self.house)
                 findings.compare("日志完整 the log is whole", True, found.whole)
                 findings.compare("日志条数 records of evidence", self.records, self._evidence() - before)
             city.close()
-            self._write(time.monotonic() - started)
-            self._summary(time.monotonic() - started)
+            path, seconds = self.settings.root / "demo.json", time.monotonic() - started
+            write(findings, path, self.residents, seconds)
+            tell(findings, path, seconds)
             if not once:
                 self._serve(kept)
         return 0 if findings.good else 1
@@ -221,19 +144,27 @@ class _Demo:
         for department in known.departments:
             client_id, secret = clients.create(self.house, department.code, "演示系统")
             name = prefix[department.code]
-            self.departments[name] = Department(department.code, department.name, client_id, secret, self.http)
+            self.departments[name] = Department(
+                department.code, department.name, client_id, secret, self.http, PURPOSE, PERSON
+            )
+        self._grant("population", ASKED, unmasked=[name for name in ASKED if name != MASKED])
+        for base in known.bases:
+            if rows := [f"{each.id}.{name}" for each in base.satellites for name in each.key]:
+                self._grant(base.id, rows, unmasked=rows)
+
+    def _grant(self, base_id: str, fields: Sequence[str], unmasked: Sequence[str]) -> None:
         today = date.today()  # noqa: DTZ011 - a grant's days are the calendar's where the demo runs
         grants.give(
             self.house,
             self.departments[CONSUMER].code,
-            "base:population",
-            ASKED,
+            f"base:{base_id}",
+            fields,
             ("query",),
             PURPOSE,
             "《住房公积金管理条例》第二十四条",
             today - timedelta(days=1),
             today + timedelta(days=365),
-            unmasked=[name for name in ASKED if name != MASKED],
+            unmasked=unmasked,
         )
 
     def _approve_theme(self) -> None:
@@ -255,6 +186,38 @@ class _Demo:
             )
         themes.submit(self.house, Caller(None, definition.department, person="demo-labour"), THEME)
         themes.approve(self.house, Caller(None, "", person="demo-authority"), THEME, definition.version, "符合用途")
+
+    def _renumber(self, city: City) -> None:
+        """The police send a person's new number, the others still the old one: two records, until an operator records which
+        number took the place of which. Then one, whose history has both."""
+        from pools import merge, way
+        from pools.explain import explain
+
+        before, now, compare = city.reckoning.number_before, city.reckoning.number_now, self.findings.compare
+        with self.house.registry.session() as session:
+            apart = merge.last_build(session, "population")
+        line = way.alias(
+            self.house,
+            OPERATOR,
+            "population",
+            before,
+            now,
+            kind="changed",
+            basis="《公民身份号码变更通知》演示〔2025〕1 号",
+        )
+        self.records += 2  # under either number
+        with self.house.registry.session() as session:
+            together = merge.last_build(session, "population")
+        assert apart is not None and together is not None  # noqa: S101, PT018 - `_settled` waited for it
+        compare("变更号码 a number changed: records that became one", 1, apart.rows - together.rows)
+        explained = explain(self.house, "population", before)
+        compare("变更号码 values: answered under the new number", [before, now], [explained.asked, explained.key])
+        said = {
+            word.resource: word.number for one in explained.fields for word in (one.source, *one.others) if word is not None
+        }
+        wanted = {"police_household": None, "civil_marriage": before}  # None: under the record's own number
+        compare("变更号码 values: who said so under the old number", wanted, {name: said.get(name) for name in wanted})
+        self.findings.renumbered.append(line.as_dict())
 
     def _evidence(self) -> int:
         with self.house.registry.session() as session:
@@ -362,7 +325,7 @@ class _Demo:
         known = city.people()
         self.example = next(iter(known))
         nobody = "11010519491231002X"  # the standard's own example
-        answer = _expect(asking.query("base/population", [*known, nobody], ASKED), 200).json()
+        answer = expect(asking.query("base/population", [*known, nobody], ASKED), 200).json()
         self.records += 1 + 4
         seen = {record["key"]: record.get("values") for record in answer["records"]}
         told = {key: person | {MASKED: "*"} for key, person in known.items()} | {nobody: None}
@@ -381,6 +344,27 @@ class _Demo:
             }
             self.records += 1 + 1
             compare(f"{name} 问题行文件 rows in the row-error file", parcel.rows_with("quarantine"), len(rows))
+
+    def _ask_for_rows(self, city: City) -> None:
+        """By the old number, who it is now; and of every satellite, the rows under the record that has most of them."""
+        asking, compare = self.departments[CONSUMER], self.findings.compare
+        before = city.reckoning.number_before
+        [record] = expect(asking.query("base/population", [before], ("name",)), 200).json()["records"]
+        self.records += 1 + 2  # the token; either number
+        renumbered = record.get("renumbered", {})
+        compare("查询旧号 asked by the old number", [True, "changed"], [record["found"], renumbered.get("kind")])
+        for base in catalogue.current(self.house).bases:
+            for each in base.satellites:
+                key, wanted = city.reckoning.most_rows(base, each)
+                names = [f"{each.id}.{name}" for name in each.key]
+                [record] = expect(asking.query(f"base/{base.id}", [key], names), 200).json()["records"]
+                self.records += 1 + 1
+                rows = [row["values"] for row in record["satellites"][each.id] if not row["closed"]]
+                compare(
+                    f"{base.id} 附表 {each.id} values: rows under one record",
+                    wanted,
+                    sorted("|".join(row[name] for name in each.key) for row in rows),
+                )
 
     def _explain(self, renamed: str, same: str, _dead: str) -> None:
         """Whose word a name is, and since which batch: the operator's `exchange explain`."""
@@ -407,9 +391,21 @@ class _Demo:
                 "quarantined": verdict.quarantined_rows,
                 "normalised": verdict.normalised_values,
             }
+        reported = self._reported()
         for base in catalogue.current(self.house).bases:
-            self._compare_base(city, base)
+            self._compare_base(city, base, reported)
         self._compare_theme(city)
+
+    def _reported(self) -> dict[str, int]:
+        """How often sources differ, base by base, as the quality team's page has it."""
+        from quality import overview
+
+        page = overview.contested(self.house, OPERATOR, overview.Asked())
+        self.records += 1
+        counted: dict[str, int] = {}
+        for one in (one for unit in page.departments for one in unit.fields):
+            counted[one.base] = counted.get(one.base, 0) + one.differing
+        return counted
 
     def _compare_push(self, parcel: Parcel, verdict: Any) -> None:
         name, compare = _name(parcel), self.findings.compare
@@ -429,7 +425,7 @@ class _Demo:
         }
         compare(f"{name} 各规则 rows per rule", planted, seen)
 
-    def _compare_base(self, city: City, base: BaseDefinition) -> None:
+    def _compare_base(self, city: City, base: BaseDefinition, reported: dict[str, int]) -> None:
         from pools import merge
 
         compare = self.findings.compare
@@ -446,8 +442,22 @@ class _Demo:
         compare(f"{base.id} 冲突来源 conflicts per field and source", wanted, self._conflicts(base))
         if base.satellites:
             compare(f"{base.id} 附表 satellites", expected.satellites, built.satellites)
+        every = sum(expected.conflicts.values()) + sum(one["conflicts"] for one in expected.satellites.values())
+        compare(f"{base.id} 质量总览中的疑义 contested on the quality page", every, reported.get(base.id, 0))
+        for one in otherwise.found(self.house, base):
+            self.findings.otherwise.append(one)
+            self.findings.conflicts.append(one.as_dict())
+            if not one.counted.satellite:
+                field = next(each for each in base.fields if each.name == one.field)
+                words = city.reckoning.words(base, field, one.key)
+                compare(
+                    f"{base.id} 疑义 {one.field} ≠ {one.differs.resource} values: explained",
+                    [words[one.counts.resource], words[one.differs.resource]],
+                    [one.counts.value, one.differs.value],
+                )
+        counted = {"rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
         self.findings.bases.append(
-            {"base": base.id, "build": built.id, "rows": built.rows, "closed": built.closed, "conflicts": built.conflicts}
+            {"base": base.id, "build": built.id} | counted | {"satellites": built.satellites, "links": built.links}
         )
 
     def _compare_theme(self, city: City) -> None:
@@ -456,6 +466,8 @@ class _Demo:
 
         builds = theme.builds(self.house, THEME)
         self.findings.compare(f"{THEME} 主题库行数 rows of the theme", city.theme_rows(THEME), builds[0].rows)
+        made = {"theme": THEME, "build": builds[0].id, "number": builds[0].number, "rows": builds[0].rows}
+        self.findings.themes.append(made | {"reads": {name: facts["rows"] for name, facts in builds[0].inputs.items()}})
         masked = {relation: facts["masked"] for relation, facts in builds[0].inputs.items()}
         wanted = {relation: ["name"] if "name" in fields else [] for relation, fields in READ_BY_THEME.items()}
         self.findings.compare(f"{THEME} 脱敏读取的列 columns read masked", wanted, masked)
@@ -472,45 +484,6 @@ class _Demo:
         return dict(sorted((f"{name} ≠ {sources[name][loser].resource}", count) for name, loser, count in found))
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _write(self, seconds: float) -> None:
-        path = self.settings.root / "demo.json"
-        told = {"residents": self.residents, "ok": self.findings.good, "seconds": round(seconds, 1)} | asdict(self.findings)
-        for check in told["checks"]:
-            if "values" in check["what"]:  # people's data is for the terminal's owner, not for a file
-                check["expected"] = check["seen"] = "…"
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str))
-        draft.replace(path)
-
-    def _summary(self, seconds: float) -> None:
-        table = Table(title="推送 pushes", title_justify="left", header_style="bold")
-        table.add_column("资源 resource", no_wrap=True)
-        for title in ("批次\nbatch", "行\nrows", "隔离\nquarantined", "规范化\nnormalised"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("结论\ndecision", no_wrap=True)
-        for each in self.findings.pushes:
-            colour = {"accepted": "green", "rejected": "red", "held": "yellow"}[each["decision"]]
-            table.add_row(
-                each["resource"],
-                str(each["batch"]),
-                f"{each['rows']:,}",
-                f"{each['quarantined']:,}",
-                f"{each['normalised']:,}",
-                f"[{colour}]{each['decision']}[/]",
-            )
-        console.print(table)
-        for base in self.findings.bases:
-            console.print(
-                f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
-            )
-        wrong = [check for check in self.findings.checks if not check["ok"]]
-        console.print(_comparisons([*(check for check in self.findings.checks if check["ok"]), *wrong]))
-        total = len(self.findings.checks)
-        verdict = "[bold green]全部相符 all as expected[/]" if not wrong else f"[bold red]{len(wrong)} 处不符 differ[/]"
-        console.print(
-            f"{total - len(wrong)}/{total} 项核对 comparisons: {verdict}，{seconds:.0f} s → {self.settings.root / 'demo.json'}"
-        )
 
     def _serve(self, kept: Services) -> None:
         asking = self.departments[CONSUMER]
@@ -540,23 +513,6 @@ class _Demo:
         from quality import report
 
         return report.render(self.house, self.receipts["hr_insurance_2"]["id"])
-
-
-def _comparisons(checks: list[dict[str, Any]]) -> Table:
-    """Every figure, as expected and as seen; what differs stands last, where it is read, and whole."""
-    table = Table(title="核对 comparisons", title_justify="left", header_style="bold")
-    for title in ("", "项目 what", "应为 expected", "实为 seen"):
-        table.add_column(title, overflow="fold")
-    for check in checks:
-        mark, style = ("✓", "green") if check["ok"] else ("✗", "bold red")
-        row = (check["what"], *(_short(check[side], whole=not check["ok"]) for side in ("expected", "seen")))
-        table.add_row(Text(mark, style=style), *(Text(cell) for cell in row))
-    return table
-
-
-def _short(value: object, *, whole: bool) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if whole or len(text) <= 48 else f"{text[:47]}…"
 
 
 def _residents(scale: str) -> int:
@@ -590,23 +546,3 @@ def _only_ours(settings: Settings, residents: int) -> None:
 
 def _name(parcel: Parcel) -> str:
     return f"{parcel.resource}_{parcel.batch}"
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    running = new_digest(algorithm)  # type: ignore[arg-type]
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            running.update(chunk)
-    return running.finalize().hex()
-
-
-def _expect(answer: httpx.Response, *statuses: int) -> httpx.Response:
-    if answer.status_code in statuses:
-        return answer
-    with suppress(ValueError):
-        problem = answer.json()
-        raise Unavailable(
-            f"接口答复 {answer.status_code}：{problem.get('title')} {problem.get('detail')}",
-            f"the API answered {answer.status_code} to {answer.request.method} {answer.request.url.path}",
-        )
-    raise Unavailable(f"接口答复 {answer.status_code}", f"the API answered {answer.status_code}")

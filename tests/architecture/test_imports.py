@@ -86,7 +86,7 @@ def test_duckdb_is_opened_in_one_place() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) == "duckdb.connect"
-        and path not in ("exchange/engine.py", "infra/demo/city.py")
+        and path not in ("exchange/engine.py", "infra/demo/city/city.py")
     ]
     assert wrong == []
 

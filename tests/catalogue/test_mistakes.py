@@ -538,6 +538,27 @@ MISTAKES = [
         ],
         id="a base keyed by something else",
     ),
+    pytest.param(
+        {
+            "resources": [
+                *make.some_resources(),
+                make.tax_payer(id="tax_payer_change"),
+                make.tax_payer(id="tax_payer__next"),
+            ]
+        },
+        [
+            "resources/tax_payer__next.yaml:1 [tax_payer__next] id-reserved：标识不得以 __next 结尾（留给重写中的表） / an id may not end in __next (kept for tables that are being written anew)",
+            "resources/tax_payer_change.yaml:1 [tax_payer_change] id-reserved：标识 tax_payer_change 是资源 tax_payer 的变化表名，请换一个 / tax_payer_change is the name of the table of changes of resource tax_payer; choose another id",
+        ],
+        id="resources with names of tables of their own pool",
+    ),
+    pytest.param(
+        {"bases": [make.population(id="people__next")]},
+        [
+            "bases/people__next.yaml:1 [people__next] id-reserved：标识不得以 __next 结尾（留给重写中的表） / an id may not end in __next (kept for tables that are being written anew)"
+        ],
+        id="a base with the name of a draft",
+    ),
 ]
 
 

@@ -221,6 +221,72 @@ MISTAKES = [
         id="a base with the name of a satellite",
     ),
     pytest.param(
+        satellite(key=["cert", "cert"]),
+        [
+            "bases/population.yaml:38 [population.licences] satellite-key：“cert” 已在 bases/population.yaml:38 [population.licences] 用过，请换一个 / “cert” is already used at bases/population.yaml:38 [population.licences]; choose another"
+        ],
+        id="a satellite keyed by one field twice",
+    ),
+    pytest.param(
+        satellite(id="licences__next"),
+        [
+            "bases/population.yaml:33 [population.licences__next] id-reserved：标识不得以 __next 结尾（留给重写中的表） / an id may not end in __next (kept for tables that are being written anew)"
+        ],
+        id="a satellite with the name of a draft",
+    ),
+    pytest.param(
+        parts(
+            ELICENSE
+            | {
+                "id": "population_held",
+                "satellites": [
+                    LICENCES
+                    | {"id": "copies", "parent_sources": ["market_licence.cert_identifier", "civil_copy.cert_identifier"]}
+                ],
+            },
+            satellites=[LICENCES | {"id": "held_copies"}],
+        ),
+        [
+            "bases/population_held.yaml:28 [population_held.copies] id-reserved：附表 copies 与基础库 population 的一个附表同名（population_held_copies），请换一个标识 / satellite copies and one of the base population would share a name (population_held_copies); choose another id"
+        ],
+        id="satellites of two bases that would be one table",
+    ),
+    pytest.param(
+        elicense(links=[{"field": "holder_code", "base": "population"}, {"field": "holder_code", "base": "legal_entity"}]),
+        [
+            "bases/elicense.yaml:25 [elicense.holder_code] link-field：“holder_code” 已在 bases/elicense.yaml:23 [elicense.holder_code] 用过，请换一个 / “holder_code” is already used at bases/elicense.yaml:23 [elicense.holder_code]; choose another"
+        ],
+        id="two links of one field",
+    ),
+    pytest.param(
+        elicense(links=[{"field": "holder_code", "base": []}]),
+        [
+            "bases/elicense.yaml:24 [elicense] field-form：links.base 是 “[]”，应是至少一项 / links.base is “[]”; expected at least one"
+        ],
+        id="a link to nothing",
+    ),
+    pytest.param(
+        elicense(key="row_key"),
+        [
+            "bases/elicense.yaml:3 [elicense] field-name：主键名称不得以 __src 结尾，也不得是 row_key（留给来源指针和附表） / a key's name may not end in __src and may not be row_key (kept for provenance and satellites)"
+        ],
+        id="a key with a name kept free",
+    ),
+    pytest.param(
+        parts(satellites={}),
+        [
+            "bases/population.yaml:32 [population] field-form：satellites 是 “{}”，应是列表，每项以 “- ” 开头 / satellites is “{}”; expected a list, each line starting with `- `"
+        ],
+        id="satellites that are no list",
+    ),
+    pytest.param(
+        parts(satellites="licences"),
+        [
+            "bases/population.yaml:32 [population] field-form：satellites 是 “licences”，应是列表，每项以 “- ” 开头 / satellites is “licences”; expected a list, each line starting with `- `"
+        ],
+        id="satellites that are a word",
+    ),
+    pytest.param(
         satellite(parent_source=["market_licence.holder_code"]),
         [
             "bases/population.yaml:46 [population.licences] unknown-field：不认识 satellites.parent_source，是否应为 parent_sources / satellites.parent_source is not a known name; did you mean parent_sources?"

@@ -32,14 +32,16 @@ class DictReader:
         self.records = records
         self.asked: list[tuple[str, tuple[str, ...]]] = []
 
-    def lookup(self, target: str, keys: Sequence[str]) -> Found:
+    def lookup(self, target: str, keys: Sequence[str], satellites: Sequence[str] = ()) -> Found:
         self.asked.append((target, tuple(keys)))
         if target not in self.records:
             raise NotFound("还没有数据", "nothing is served yet")
-        return Found(target, "B261103-0000000003", {key: self.records[target].get(key) for key in keys})
+        found = {key: self.records[target].get(key) for key in keys}
+        only = {key: one and replace(one, rows={name: one.rows[name] for name in satellites}) for key, one in found.items()}
+        return Found(target, "B261103-0000000003", only)
 
-    def earlier(self, target: str, keys: Sequence[str], version: str) -> Found:
-        return replace(self.lookup(target, keys), version=version)
+    def earlier(self, target: str, keys: Sequence[str], version: str, satellites: Sequence[str] = ()) -> Found:
+        return replace(self.lookup(target, keys, satellites), version=version)
 
 
 def population_reader() -> DictReader:

@@ -77,6 +77,34 @@ def test_what_can_be_no_alias_is_refused_without_a_word_of_the_numbers(
     assert aliases.listed(people, "people") == []
 
 
+CERTIFICATE = "1.2.156.3005.2.11100000000013338W011.11430000006122244L.20230000403.001.U"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "good", "bad"),
+    [
+        ("resident_number", NEW, make.uscc(3)),
+        ("uscc", make.uscc(3), NEW),
+        ("cert_identifier", CERTIFICATE, f"{CERTIFICATE[:-1]}V"),
+        ("party_code", make.uscc(3), CERTIFICATE),
+        ("party_code", NEW, f"{NEW[:17]}A"),
+    ],
+)
+def test_the_new_number_is_one_that_can_be_a_key_of_its_base(house: House, identifier: Any, good: str, bad: str) -> None:
+    """Whatever the base is keyed by: a licence or a party may have been renumbered as well."""
+    entered(house, POLICE, CIVIL, HEALTH, PEOPLE.model_copy(update={"key_identifier": identifier}))
+    with pytest.raises(RequestInvalid, match=f"新号不是合格的 {identifier}"):
+        recorded(house, new=bad)
+    assert recorded(house, new=f" {good.lower()} ").kind == "changed"
+
+
+def test_an_organisation_code_is_aliased_as_it_stands_on_the_certificate(house: House) -> None:
+    """With its dash; rows have it without."""
+    entered(house, POLICE, CIVIL, HEALTH, PEOPLE.model_copy(update={"key_identifier": "uscc"}))
+    line = recorded(house, old="19220382-1", new=make.uscc(3), kind="wrong")
+    assert recorded(house, old="192203821", new=make.uscc(3), kind="wrong") == line
+
+
 def test_the_same_again_is_the_same_line_and_another_is_refused(people: House) -> None:
     first = recorded(people)
     assert recorded(people, old=f" {OLD[:6]} {OLD[6:]}") == first

@@ -9,13 +9,13 @@ from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldS
 from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import ConflictCount
-from pools import index, lake, merge, satellites
+from pools import aliases, index, lake, merge, satellites
 from pools.contested import Contested, contested
 from pools.explain import explain
 from pools.links import LinkFollowed
 from pools.reader import IndexReader
 from pools.rows import RowExplained, RowField, Word
-from tests.pools.given import DEPARTMENT_CODES, entered, item, pooled, resource
+from tests.pools.given import DEPARTMENT_CODES, OPERATOR, aliased, entered, item, pooled, resource
 
 POLICE = resource("police", (item("id"), item("name")), ("id",), "公安局")
 MARKET = resource("market", (item("code"), item("name"), item("owner"), item("parent")), ("code",), "民政局")
@@ -127,6 +127,19 @@ def test_explain_follows_links_as_of_now(city: House) -> None:
         LinkFollowed("parent", "companies", closed=False),
     )
     assert explain(city, "companies", "B", "name").links == ()
+
+
+def test_a_link_by_a_number_that_stands_for_another_leads_to_who_it_is_now(city: House) -> None:
+    aliased(city, "people", "9", "2")
+    people = built(city, "people")
+    assert built(city).links["owner"] == {"resolved": 3, "unresolved": 0, "builds": {"people": people.id}}
+    assert explain(city, "companies", "C").links == (
+        LinkFollowed("owner", "people", closed=False),
+        LinkFollowed("parent", None, closed=False),
+    )
+    aliases.end(city, OPERATOR, aliases.listed(city, "people")[0].id, "登记有误")
+    built(city, "people")
+    assert explain(city, "companies", "C", "owner").links == (LinkFollowed("owner", None, closed=False),)
 
 
 def test_explain_shows_the_rows_under_a_record_with_whose_word_they_are(city: House) -> None:

@@ -232,6 +232,11 @@ JOIN = (
     "连接须写明条件：JOIN … ON … 或 USING (…)；逗号、CROSS、NATURAL、POSITIONAL、ASOF 都不行",
     "a join states its condition, JOIN … ON … or USING (…): no comma, CROSS, NATURAL, POSITIONAL or ASOF",
 )
+GROUP = (
+    "theme-group",
+    "GROUP BY 请逐个写出列名，不能用 ALL 或序号",
+    "name each column in GROUP BY; neither ALL nor positions are allowed",
+)
 LIMIT = (
     "theme-limit",
     "不能用 LIMIT、OFFSET：留下哪些行没有定数",
@@ -398,6 +403,10 @@ REFUSED = [
         f"SELECT id_number {P} UNION SELECT resident, called FROM pool.marriage",
         ("theme-select", "两侧的列数不同", "both sides of a set operation must have as many columns"),
     ),
+    # what rows are grouped by decides: it must be there to be read
+    (f"SELECT id_number, count(*) AS n {P} GROUP BY ALL", GROUP),
+    (f"SELECT id_number, count(*) AS n {P} GROUP BY 1", GROUP),
+    (f"SELECT id_number {P} WHERE id_number IN (SELECT resident FROM pool.marriage GROUP BY ROLLUP (1))", GROUP),
     # what fails on some values, and whose complaint would quote them
     (f"SELECT CAST(name AS INTEGER) AS a {P}", CAST),
     (f"SELECT name::BIGINT AS a {P}", CAST),

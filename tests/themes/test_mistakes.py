@@ -145,6 +145,30 @@ MISTAKES = [
         ],
         id="a field twice",
     ),
+    pytest.param(
+        couples(key_identifier="idcard"),
+        [
+            "themes/couples.yaml:6 [couples] field-form：key_identifier 是 “idcard”，应为其中之一：resident_number, uscc, cert_identifier, "
+            "party_code / key_identifier is “idcard”; expected one of resident_number, uscc, cert_identifier, party_code"
+        ],
+        id="keyed by something else",
+    ),
+    pytest.param(
+        couples(id="couples__next"),
+        [
+            "themes/couples__next.yaml:1 [couples__next] id-reserved：标识不得以 __next 结尾（留给重写中的表） / an id may not end in __next "
+            "(kept for tables that are being written anew)"
+        ],
+        id="with the name of a draft",
+    ),
+    pytest.param(
+        couples(select="SELECT id_number, name FROM base.population GROUP BY ALL", fields=FIELDS[:1]),
+        [
+            "themes/couples.yaml:7 [couples] theme-group：GROUP BY 请逐个写出列名，不能用 ALL 或序号 / name each column in GROUP BY; neither "
+            "ALL nor positions are allowed"
+        ],
+        id="grouped by whatever there is",
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from exchange.catalogue.draft import BaseDraft, FieldDraft, Reading, ResourceDraft, SatelliteDraft, Written
 from exchange.catalogue.findings import Place, shown
 from exchange.catalogue.model import BaseEntry, BaseField, DataType, FieldSource, Item, Satellite, Sensitivity, ShareType
-from exchange.catalogue.rules.common import near, once, share_class
+from exchange.catalogue.rules.common import near, no_draft, once, share_class
 from exchange.catalogue.rules.satellites import PART_RULES
 from exchange.catalogue.rules.sources import Part, can_be, is_a, item_of, parts
 from exchange.catalogue.sql import sql_type
@@ -221,6 +221,7 @@ def _one_field(field: FieldDraft, place: Place, reading: Reading) -> None:
 def _id_kept_free(base: Written[BaseDraft], reading: Reading) -> None:
     """The tables of a base's conflicts, aliases and satellites have its name."""
     place = base.place("id")
+    no_draft(base.entry.id, place, reading)
     for ending, zh, en in (("_conflict", "冲突表", "conflicts"), ("_alias", "别名表", "aliases")):
         if base.entry.id.endswith(ending):
             reading.findings.add(
@@ -236,6 +237,17 @@ def _id_kept_free(base: Written[BaseDraft], reading: Reading) -> None:
             "id-reserved",
             f"标识 {base.entry.id} 是基础库 {taken[base.entry.id]} 的附表名，请换一个",
             f"{base.entry.id} is the name of a satellite of the base {taken[base.entry.id]}; choose another id",
+        )
+
+
+def _key_name(base: Written[BaseDraft], reading: Reading) -> None:
+    """The key is a column beside the fields."""
+    if base.entry.key.endswith("__src") or base.entry.key == "row_key":
+        reading.findings.add(
+            base.place("key"),
+            "field-name",
+            "主键名称不得以 __src 结尾，也不得是 row_key（留给来源指针和附表）",
+            "a key's name may not end in __src and may not be row_key (kept for provenance and satellites)",
         )
 
 
@@ -256,6 +268,7 @@ def _benchmark(base: Written[BaseDraft], reading: Reading) -> None:
 
 BASE_RULES: Final[tuple[Callable[[Written[BaseDraft], Reading], None], ...]] = (
     _id_kept_free,
+    _key_name,
     _sources_known,
     _key_sources,
     _older_numbers,

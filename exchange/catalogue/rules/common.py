@@ -24,6 +24,17 @@ def once(names: Iterable[tuple[str, Place]], rule: str, reading: Reading) -> Non
         first.setdefault(name, place)
 
 
+def no_draft(name: str, place: Place, reading: Reading) -> None:
+    """While a table is written anew, its draft has the table's name and this ending (pools/lake.py)."""
+    if name.endswith("__next"):
+        reading.findings.add(
+            place,
+            "id-reserved",
+            "标识不得以 __next 结尾（留给重写中的表）",
+            "an id may not end in __next (kept for tables that are being written anew)",
+        )
+
+
 def near(name: str, names: Iterable[str]) -> tuple[str, str]:
     """What was perhaps meant, for the end of a sentence."""
     found = get_close_matches(name, list(names), n=1, cutoff=0.7)

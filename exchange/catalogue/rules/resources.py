@@ -9,7 +9,7 @@ from typing import Final
 from exchange.catalogue.draft import Reading, ResourceDraft, Written
 from exchange.catalogue.findings import shown
 from exchange.catalogue.model import Sensitivity, ShareType
-from exchange.catalogue.rules.common import near, once, share_class
+from exchange.catalogue.rules.common import near, no_draft, once, share_class
 
 EXPRESS_PROHIBITION: Final = ("法律", "行政法规", "国务院决定")
 # GB/T 36344: six dimensions with so many indicators each, numbered 0101 … 0602
@@ -21,6 +21,19 @@ _FORMATS: Final = {
     "04": "bmp gif jpg 其他",
     "05": "mpg rm swf 其他",
 }
+
+
+def _id_kept_free(written: Written[ResourceDraft], reading: Reading) -> None:
+    """The table of what a pool's last version changed has its name."""
+    no_draft(written.entry.id, written.place("id"), reading)
+    of = written.entry.id.removesuffix("_change")
+    if of != written.entry.id and any(other.entry.id == of for other in reading.resources):
+        reading.findings.add(
+            written.place("id"),
+            "id-reserved",
+            f"标识 {written.entry.id} 是资源 {of} 的变化表名，请换一个",
+            f"{written.entry.id} is the name of the table of changes of resource {of}; choose another id",
+        )
 
 
 def _department_known(written: Written[ResourceDraft], reading: Reading) -> None:
@@ -220,6 +233,7 @@ def _related(written: Written[ResourceDraft], reading: Reading) -> None:
 
 
 RESOURCE_RULES: Final[tuple[Callable[[Written[ResourceDraft], Reading], None], ...]] = (
+    _id_kept_free,
     _department_known,
     _condition,
     _prohibition,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from exchange.catalogue.draft import BaseDraft, Reading, SatelliteDraft, Written
-from exchange.catalogue.rules.common import near, once
+from exchange.catalogue.rules.common import near, no_draft, once
 from exchange.catalogue.rules.sources import can_be, item_of
 
 LONGEST: Final = 48  # characters of an id
@@ -24,6 +24,8 @@ def _satellites(base: Written[BaseDraft], reading: Reading) -> None:
                 f"附表标识不得以 conflict 或 alias 结尾，与基础库标识合计不超过 {LONGEST} 个字符",
                 f"a satellite's id may not end in conflict or alias, and has at most {LONGEST} characters with its base's",
             )
+        no_draft(each.id, base.place("satellites", number, "id", item=each.id), reading)
+        _satellite_table(base, number, each, reading)
         _satellite_key(base, number, each, reading)
         for n, field in enumerate(each.fields):
             if field.benchmark:
@@ -35,9 +37,23 @@ def _satellites(base: Written[BaseDraft], reading: Reading) -> None:
                 )
 
 
+def _satellite_table(base: Written[BaseDraft], number: int, each: SatelliteDraft, reading: Reading) -> None:
+    """`a` with `b_c` and `a_b` with `c` would be one table."""
+    mine = f"{base.entry.id}_{each.id}"
+    for other in reading.bases:
+        if other.entry.id < base.entry.id and any(f"{other.entry.id}_{one.id}" == mine for one in other.entry.satellites):
+            reading.findings.add(
+                base.place("satellites", number, "id", item=each.id),
+                "id-reserved",
+                f"附表 {each.id} 与基础库 {other.entry.id} 的一个附表同名（{mine}），请换一个标识",
+                f"satellite {each.id} and one of the base {other.entry.id} would share a name ({mine}); choose another id",
+            )
+
+
 def _satellite_key(base: Written[BaseDraft], number: int, each: SatelliteDraft, reading: Reading) -> None:
     fields = {field.name: field for field in each.fields}
-    for name in each.key:
+    once(((name, base.place("satellites", number, "key", item=each.id)) for name in each.key), "satellite-key", reading)
+    for name in dict.fromkeys(each.key):
         place = base.place("satellites", number, "key", item=each.id)
         if name not in fields:
             hint = near(name, fields)
@@ -63,6 +79,11 @@ def _satellite_key(base: Written[BaseDraft], number: int, each: SatelliteDraft, 
 def _links(base: Written[BaseDraft], reading: Reading) -> None:
     fields = {field.name: field for field in base.entry.fields}
     others = {w.entry.id: w.entry for w in reading.bases}
+    once(
+        ((link.field, base.place("links", n, item=link.field)) for n, link in enumerate(base.entry.links)),
+        "link-field",
+        reading,
+    )
     for number, link in enumerate(base.entry.links):
         place = base.place("links", number, item=link.field)
         if link.field not in {*fields, base.entry.key}:

@@ -13,6 +13,7 @@ from exchange.registry.models import BaseBuild
 from pools import aliases, authority, lake, merge, satellites
 from pools.contested import contested
 from pools.explain import explain
+from pools.reader import IndexReader
 from pools.survivorship import pointer
 from tests.drawn import Row
 from tests.pools import given
@@ -53,6 +54,10 @@ class City(Protocol):
 
     def since(self) -> list[Row]:
         """key, field, source (resource), what it says, and the push in which it first said so."""
+        ...
+
+    def answered(self, numbers: list[str]) -> dict[str, str | None]:
+        """Under which key somebody is answered who asks by each of these numbers, as of the last build."""
         ...
 
 
@@ -153,6 +158,10 @@ class EngineCity:
                 found += [_since(explained.key, field.field, word.resource, word.value, word.since_batch) for word in said]
         return sorted(found, key=str)
 
+    def answered(self, numbers: list[str]) -> dict[str, str | None]:
+        found = IndexReader(self.house).earlier(f"base:{self.definition.id}", numbers, self._last().id)
+        return {number: None if record is None else record.key for number, record in found.records.items()}
+
     def _rows(self, table: str, order: str) -> list[dict[str, Any]]:
         with lake.opened(self.house) as connection:
             found = connection.execute(f"SELECT * FROM lake.{table} ORDER BY {order}")
@@ -235,6 +244,9 @@ class ReferenceCity:
             for (field, place), batch in golden.since.items()
         ]
         return sorted(found, key=str)
+
+    def answered(self, numbers: list[str]) -> dict[str, str | None]:
+        return {number: self.reference.answered(number) for number in numbers}
 
 
 def _since(key: str, field: str, source: str, value: object, batch: int) -> Row:

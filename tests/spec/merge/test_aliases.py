@@ -102,6 +102,25 @@ def test_a_closed_record_goes_on_under_the_new_number(city: City) -> None:
     )
 
 
+def test_a_number_that_stands_for_a_closed_one_opens_it_again(city: City) -> None:
+    city.push("police", drawn("id | name | mobile\n 1 | 张三 | \n 9 | 张三 | 13800000009"))
+    city.build()
+    city.push("police", drawn("id | name | mobile\n 1 | 张三 | "))
+    city.build()
+    assert [(row["key"], row["closed"]) for row in city.base()] == [("1", None), ("9", "yes")]
+    city.alias("1", "9")
+    city.build()
+    assert city.base() == drawn(
+        """
+        key | name | name from | mobile | mobile from | district | district from | closed
+        9   | 张三 | police    |        |             |          |               |
+        """
+    )
+    city.end_alias("1")
+    city.build()
+    assert [(row["key"], row["closed"]) for row in city.base()] == [("1", None), ("9", "yes")]
+
+
 def test_of_two_closed_records_the_one_seen_last_goes_on(city: City) -> None:
     city.push("police", drawn("id | name | mobile\n 1 | 旧 | \n 2 | 新 | \n 3 | 李四 | "))
     city.build()

@@ -1,5 +1,5 @@
-"""Random cities: departments, dated authorities, satellites, nulls, ties, deletions, aliases and re-pushes; engine and reference
-must agree on every row."""
+"""Random cities: departments, dated authorities, satellites, nulls, ties, deletions, aliases, older numbers and re-pushes; engine
+and reference must agree on every row, and what was answered once is answered again `as of` then."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,18 +15,42 @@ from hypothesis import strategies as st
 
 from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Order, Resource, Satellite
 from exchange.house import House
+from tests import make as numbers
 from tests.drawn import Row
 from tests.pools.given import item, resource
 from tests.spec.merge.cities import City, EngineCity, ReferenceCity
 
 KEYS = [str(n) for n in range(1, 7)]
+CODES = [numbers.uscc(n) for n in range(1, 5)]
+OLDER = {"org_code": [code[8:17] for code in CODES], "registration_no": [f"41080200000001{n}" for n in range(3)]}
 COLUMNS = ("aa", "bb", "cc")
 TIMES = ("2026-01-01", "2026-01-02 12:00:00", "1999-12-31")
 DAYS = ("2026-01-01", "2026-07-01", "2026-07-02")
 DEPARTMENTS = ("公安局", "卫健委", "民政局", "人社局")
 
+
+@dataclass(frozen=True)
+class Kind:
+    """Of people, or of entities, some of whose sources know them by older numbers: which numbers rows of each kind of source are
+    keyed by, and which can be renamed into which."""
+
+    identifier: str
+    of_source: dict[str | None, list[str]]
+
+    @property
+    def keys(self) -> list[str]:
+        return self.of_source[None]
+
+    @property
+    def every(self) -> list[str]:
+        return [number for listed in self.of_source.values() for number in listed]
+
+
+PEOPLE = Kind("resident_number", {None: KEYS})
+ENTITIES = Kind("uscc", {None: CODES, **OLDER})
+
 Step = Callable[[City], None]  # one that says what it does when a test fails: a methodcaller
-World = tuple[BaseDefinition, list[Resource], list[Step]]
+World = tuple[BaseDefinition, list[Resource], list[Step], Kind]
 
 
 @dataclass(frozen=True)
@@ -43,10 +67,10 @@ cell = st.sampled_from(["甲", "乙", "丙", None])
 
 
 @st.composite
-def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
+def worlds(draw: st.DrawFn, kinds: tuple[Kind, ...] = (PEOPLE, ENTITIES), taken: Iterator[int] = count()) -> World:
     """A base, the resources that feed it, and what happens: pushes and builds in some order, a build at the end."""
-    prefix = f"g{next(numbers)}"
-    resources = [_resource(draw, f"{prefix}_{place}", place) for place in range(draw(st.integers(1, 4)))]
+    prefix, kind = f"g{next(taken)}", draw(st.sampled_from(kinds))
+    resources = [_resource(draw, f"{prefix}_{place}", place, kind) for place in range(draw(st.integers(1, 4)))]
     pairs = [(entry.id, column) for entry in resources for column in COLUMNS]
     fields = tuple(_field(draw, f"f{place}", pairs) for place in range(draw(st.integers(1, 3))))
     definition = BaseDefinition(
@@ -54,32 +78,34 @@ def worlds(draw: st.DrawFn, numbers: Iterator[int] = count()) -> World:
         version=1,
         title="随机",
         key="key",
-        key_identifier="resident_number",
+        key_identifier=kind.identifier,  # type: ignore[arg-type]
         key_sources=tuple(FieldSource(resource=entry.id, item="person") for entry in resources),
         fields=fields,
         satellites=(_satellite(draw, resources, pairs),) if draw(st.booleans()) else (),
     )
     stands_for: dict[str, str] = {}
-    between = [_step(draw, resources, stands_for) for _ in range(draw(st.integers(0, 7)))]
-    return definition, resources, [_push(draw, resources[0]), *between, _build(draw)]
+    between = [_step(draw, resources, stands_for, kind) for _ in range(draw(st.integers(0, 7)))]
+    return definition, resources, [*(_push(draw, entry, kind) for entry in resources[:2]), *between, _build(draw)], kind
 
 
-def _step(draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str]) -> Step:
+def _step(draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str], kind: Kind) -> Step:
     """A push, a build, an alias, or the end of one; `stands_for` is what stands so far."""
-    kind = draw(st.sampled_from(["push", "push", "build", "build", "alias", "end"]))
-    if kind == "build":
+    what = draw(st.sampled_from(["push", "push", "build", "build", "alias", "alias", "end"]))
+    if what == "build":
         return _build(draw)
-    if kind == "end" and stands_for:
+    if what == "end" and stands_for:
         old = draw(st.sampled_from(sorted(stands_for)))
         del stands_for[old]
         return methodcaller("end_alias", old)
-    if kind == "alias":
-        pairs = [(old, new) for old in KEYS for new in KEYS if old not in stands_for and old not in _way(stands_for, new)]
+    pairs = [
+        (old, new) for old in kind.every for new in kind.keys if old not in stands_for and old not in _way(stands_for, new)
+    ]
+    if what == "alias" and pairs:
         old, new = draw(st.sampled_from(pairs))
         stands_for[old] = new
         whose = st.lists(st.sampled_from([entry.id for entry in resources]), max_size=2, unique=True)
         return methodcaller("alias", old, new, *draw(whose))
-    return _push(draw, draw(st.sampled_from(resources)))
+    return _push(draw, draw(st.sampled_from(resources)), kind)
 
 
 def _way(stands_for: dict[str, str], number: str) -> list[str]:
@@ -107,7 +133,8 @@ def _field(draw: st.DrawFn, name: str, pairs: list[tuple[str, str]]) -> BaseFiel
 
 def _satellite(draw: st.DrawFn, resources: list[Resource], pairs: list[tuple[str, str]]) -> Satellite:
     """Of some of the resources, its rows told apart by one column or two."""
-    some = draw(st.lists(st.sampled_from(resources), min_size=1, unique_by=lambda entry: entry.id))
+    codes = [entry for entry in resources if entry.item("person").identifier not in OLDER]
+    some = draw(st.lists(st.sampled_from(codes), min_size=1, unique_by=lambda entry: entry.id))
     key = ("aa", "bb")[: draw(st.integers(1, 2))]
     said = [pair for pair in pairs if pair[0] in {entry.id for entry in some}]
     return Satellite(
@@ -130,22 +157,33 @@ def _satellite(draw: st.DrawFn, resources: list[Resource], pairs: list[tuple[str
     )
 
 
-def _resource(draw: st.DrawFn, name: str, place: int) -> Resource:
-    """With one row a person, or several (its key is then its own, or rows may repeat); with update times or without."""
-    kind = draw(st.sampled_from(["one row a person", "rows repeat", "own key"]))
+def _resource(draw: st.DrawFn, name: str, place: int, kind: Kind) -> Resource:
+    """With one row a person, or several (its key is then its own, or rows may repeat); with update times or without. Of entities,
+    the first is keyed by their codes, others maybe by an older number; a registration number may stand beside a code."""
+    form = draw(st.sampled_from(["one row a person", "rows repeat", "own key"]))
+    older = draw(st.sampled_from(list(kind.of_source))) if place else None
+    beside = (
+        (item("beside", identifier="registration_no"),)
+        if kind is ENTITIES and older is None and draw(st.booleans())
+        else ()
+    )
     stamp = (item("updated", DataType.TIMESTAMP, is_timestamp=True),) if draw(st.booleans()) else ()
-    items = (item("no"), item("person"), *(item(column) for column in COLUMNS), *stamp)
-    more: dict[str, Any] = {"duplicates": "allow"} if kind == "rows repeat" else {}
-    return resource(name, items, ("no",) if kind == "own key" else ("person",), DEPARTMENTS[place], **more)
+    person = item("person", identifier=older or kind.identifier)
+    items = (item("no"), person, *(item(column) for column in COLUMNS), *beside, *stamp)
+    more: dict[str, Any] = {"duplicates": "allow"} if form == "rows repeat" else {}
+    return resource(name, items, ("no",) if form == "own key" else ("person",), DEPARTMENTS[place], **more)
 
 
-def _push(draw: st.DrawFn, entry: Resource) -> Step:
+def _push(draw: st.DrawFn, entry: Resource, kind: Kind) -> Step:
     unique = entry.key == ("person",) and entry.duplicates != "allow"
-    keys = st.sampled_from(KEYS) if unique else st.sampled_from([*KEYS, None])
+    known = kind.of_source.get(entry.item("person").identifier, kind.keys)
+    keys = st.sampled_from(known) if unique else st.sampled_from([*known, None])
     people = draw(st.lists(keys, max_size=8, unique=unique))
     rows: list[Row] = []
     for number, person in enumerate(people):
         row: Row = {"no": str(number), "person": person} | {column: draw(cell) for column in COLUMNS}
+        if any(wanted.name == "beside" for wanted in entry.items):
+            row["beside"] = draw(st.sampled_from([*OLDER["registration_no"], None]))
         if any(wanted.is_timestamp for wanted in entry.items):
             row["updated"] = draw(st.sampled_from([*TIMES, None]))
         rows.append(row)
@@ -154,7 +192,7 @@ def _push(draw: st.DrawFn, entry: Resource) -> Step:
 
 def agree(house: House, world: World) -> None:
     """Both go the same way and say the same after every build."""
-    definition, resources, steps = world
+    definition, resources, steps, kind = world
     engine, reference = EngineCity(house, definition, resources), ReferenceCity(definition, resources)
     for step in steps:
         for city in (engine, reference):
@@ -166,6 +204,7 @@ def agree(house: House, world: World) -> None:
             for satellite in definition.satellites:
                 assert engine.satellite(satellite.id) == reference.satellite(satellite.id)
                 assert engine.orphans(satellite.id) == reference.orphans(satellite.id)
+            assert engine.answered(kind.every) == reference.answered(kind.every)
     assert engine.since() == reference.since()
 
 

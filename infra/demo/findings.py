@@ -1,0 +1,141 @@
+"""What the demo has seen: every figure beside the one that was expected, and how it is told, on the terminal and in a file.
+
+Invariant: a comparison keeps both sides; what holds people's values says so in its name (`values`), and stays off the file.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from infra.demo.otherwise import Otherwise
+from pools.explain import Said
+from pools.rows import Word
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Findings:
+    """What was compared, and how long each step took."""
+
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    pushes: list[dict[str, Any]] = field(default_factory=list)
+    bases: list[dict[str, Any]] = field(default_factory=list)
+    themes: list[dict[str, Any]] = field(default_factory=list)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    renumbered: list[dict[str, Any]] = field(default_factory=list)
+    otherwise: list[Otherwise] = field(default_factory=list)  # the conflicts with their values: for the terminal alone
+
+    def compare(self, what: str, expected: object, seen: object) -> None:
+        """One line of the summary; both sides are kept."""
+        self.checks.append({"what": what, "expected": expected, "seen": seen, "ok": expected == seen})
+
+    @property
+    def good(self) -> bool:
+        return bool(self.checks) and all(check["ok"] for check in self.checks)
+
+    @contextmanager
+    def step(self, zh: str, en: str) -> Iterator[None]:
+        """Say what is going on, and keep how long it took, in seconds."""
+        started = time.monotonic()
+        with console.status(f"{zh} / {en} …"):
+            yield
+        took = round(time.monotonic() - started, 2)
+        self.steps.append({"step": en, "seconds": took})
+        console.print(f"[green]✓[/] {took:7.1f} s  {zh} [dim]/ {en}[/]")
+
+
+def write(findings: Findings, path: Path, residents: int, seconds: float) -> None:
+    """What was seen, for a file: without what people's data there is in it."""
+    kept = asdict(replace(findings, otherwise=[]))
+    del kept["otherwise"]
+    told = {"residents": residents, "ok": findings.good, "seconds": round(seconds, 1)} | kept
+    for check in told["checks"]:
+        if "values" in check["what"]:  # people's data is for the terminal's owner, not for a file
+            check["expected"] = check["seen"] = "…"
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(told, ensure_ascii=False, indent=1, default=str))
+    draft.replace(path)
+
+
+def tell(findings: Findings, path: Path, seconds: float) -> None:
+    """The same on the terminal. `path`: where it was written."""
+    table = Table(title="推送 pushes", title_justify="left", header_style="bold")
+    table.add_column("资源 resource", no_wrap=True)
+    for title in ("批次\nbatch", "行\nrows", "隔离\nquarantined", "规范化\nnormalised"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("结论\ndecision", no_wrap=True)
+    for each in findings.pushes:
+        colour = {"accepted": "green", "rejected": "red", "held": "yellow"}[each["decision"]]
+        table.add_row(
+            each["resource"],
+            str(each["batch"]),
+            f"{each['rows']:,}",
+            f"{each['quarantined']:,}",
+            f"{each['normalised']:,}",
+            f"[{colour}]{each['decision']}[/]",
+        )
+    console.print(table)
+    for base in findings.bases:
+        console.print(
+            f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
+        )
+        for name, rows in base["satellites"].items():
+            console.print(
+                f"  附表 {name}: {rows['rows']:,} 行 rows，{rows['closed']:,} 已注销 closed，{rows['conflicts']:,} 冲突"
+            )
+    for made in findings.themes:
+        reads = "、".join(f"{name} {rows:,}" for name, rows in made["reads"].items())
+        console.print(f"主题库 theme {made['theme']}: {made['rows']:,} 行 rows，读自 made of {reads}")
+    console.print(_conflicts(findings.otherwise))
+    wrong = [check for check in findings.checks if not check["ok"]]
+    console.print(_comparisons([*(check for check in findings.checks if check["ok"]), *wrong]))
+    total = len(findings.checks)
+    verdict = "[bold green]全部相符 all as expected[/]" if not wrong else f"[bold red]{len(wrong)} 处不符 differ[/]"
+    console.print(f"{total - len(wrong)}/{total} 项核对 comparisons: {verdict}，{seconds:.0f} s → {path}")
+
+
+def _comparisons(checks: list[dict[str, Any]]) -> Table:
+    """Every figure, as expected and as seen; what differs stands last, where it is read, and whole."""
+    table = Table(title="核对 comparisons", title_justify="left", header_style="bold")
+    for title in ("", "项目 what", "应为 expected", "实为 seen"):
+        table.add_column(title, overflow="fold")
+    for check in checks:
+        mark, style = ("✓", "green") if check["ok"] else ("✗", "bold red")
+        row = (check["what"], *(_short(check[side], whole=not check["ok"]) for side in ("expected", "seen")))
+        table.add_row(Text(mark, style=style), *(Text(cell) for cell in row))
+    return table
+
+
+def _conflicts(found: Sequence[Otherwise]) -> Table:
+    """Where sources differ: whose word counts and since which batch, who says otherwise, and how often."""
+    table = Table(title="疑义 conflicts, one of each explained", title_justify="left", header_style="bold")
+    for title in ("库 base", "字段 field", "以此为准 counts", "另有说法 says otherwise"):
+        table.add_column(title, overflow="fold")
+    table.add_column("次数\ndiffering", justify="right", no_wrap=True)
+    for one in found:
+        often = f"{one.counted.differing:,}/{one.counted.compared:,}"
+        words = (
+            f"{word.value}\n{word.provider}（{word.resource}，第 {_batch(word)} 批起）"
+            for word in (one.counts, one.differs)
+        )
+        table.add_row(Text(one.base.id), Text(f"{one.counted.title}\n{one.field}"), *map(Text, words), often)
+    return table
+
+
+def _batch(word: Said | Word) -> object:
+    return getattr(word, "since_batch", word.batch)
+
+
+def _short(value: object, *, whole: bool) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if whole or len(text) <= 48 else f"{text[:47]}…"
