@@ -14,6 +14,8 @@ characters takes three steps when they lie in the bytes of one 64-bit word and t
 from collections.abc import Sequence
 from datetime import date
 
+from exchange.catalogue.sql import literal
+
 ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # GB 32100: no I, O, S, V, Z
 
 RESIDENT_FORM = "[0-9]{17}[0-9X]"
@@ -42,6 +44,20 @@ USCC_CLASSES = (
     "59", "61", "62", "69", "71", "72", "79", "81", "82", "89", "91", "92", "93", "99", "A1", "A9", "G1", "G9", "J1", "J9",
     "N1", "N2", "N3", "N9", "Q1", "Q2", "Q3", "Q9", "Y1",
 )  # fmt: skip
+
+# what is wrong with a number, as SQL of a sentence in both languages
+_BAD_BIRTH = (
+    "'出生日期不存在、早于 1800 年或在将来，请按证照核对 / "
+    "the date of birth does not exist, is before 1800 or in the future; compare it with the document'"
+)
+_OLD_REGISTRATION = "'长度是 15 位，应为 18 位（疑为旧注册号） / 15 characters, 18 expected (an old registration number?)'"
+_OLD_EITHER = (
+    "'长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位 / "
+    "15 characters: an old resident number or an old registration number; 18 expected'"
+)
+_BAD_CHARACTERS = (
+    "'含有不允许的字符，请按证照核对 / holds a character that does not belong there; compare it with the document'"
+)
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
@@ -84,10 +100,10 @@ def surely_resident_number(expr: str, today: date) -> str:
 def resident_number_fault(expr: str, today: date) -> str:
     """What is wrong with a bad number, as SQL giving a sentence in 中文 that repeats nothing of the number."""
     return _explain(
-        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
-        (f"NOT {_has_form(expr, RESIDENT_FORM)}", "'含有不允许的字符'"),
-        (f"NOT coalesce({_birth_date_ok(expr, today)}, false)", "'出生日期不存在、早于 1800 年或在将来'"),
-        otherwise="'校验码不符（GB 11643）'",
+        (f"length({expr}) <> 18", _wrong_length(f"length({expr})", 18)),
+        (f"NOT {_has_form(expr, RESIDENT_FORM)}", _BAD_CHARACTERS),
+        (f"NOT coalesce({_birth_date_ok(expr, today)}, false)", _BAD_BIRTH),
+        otherwise=_wrong_check("GB 11643"),
     )
 
 
@@ -119,10 +135,10 @@ def uscc_ok(expr: str) -> str:
 def uscc_fault(expr: str) -> str:
     """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of the code."""
     return _explain(
-        (f"length({expr}) = 15", "'长度是 15 位，应为 18 位（疑为旧注册号）'"),
-        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
-        (f"NOT {_has_form(expr, USCC_FORM)}", "'含有不允许的字符'"),
-        otherwise="'校验码不符（GB 32100）'",
+        (f"length({expr}) = 15", _OLD_REGISTRATION),
+        (f"length({expr}) <> 18", _wrong_length(f"length({expr})", 18)),
+        (f"NOT {_has_form(expr, USCC_FORM)}", _BAD_CHARACTERS),
+        otherwise=_wrong_check("GB 32100"),
     )
 
 
@@ -145,9 +161,9 @@ def org_code_ok(expr: str) -> str:
 def org_code_fault(expr: str) -> str:
     """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of the code."""
     return _explain(
-        (f"length({expr}) <> 9", f"'长度是 ' || length({expr}) || ' 位，应为 9 位'"),
-        (f"NOT {_has_form(expr, ORG_CODE_FORM)}", "'含有不允许的字符'"),
-        otherwise="'校验码不符（GB 11714）'",
+        (f"length({expr}) <> 9", _wrong_length(f"length({expr})", 9)),
+        (f"NOT {_has_form(expr, ORG_CODE_FORM)}", _BAD_CHARACTERS),
+        otherwise=_wrong_check("GB 11714"),
     )
 
 
@@ -158,9 +174,7 @@ def registration_no_ok(expr: str) -> str:
 
 def registration_no_fault(expr: str) -> str:
     """What is wrong with a bad number, as SQL giving a sentence in 中文 that repeats nothing of it."""
-    return _explain(
-        (f"length({expr}) <> 15", f"'长度是 ' || length({expr}) || ' 位，应为 15 位'"), otherwise="'含有不允许的字符'"
-    )
+    return _explain((f"length({expr}) <> 15", _wrong_length(f"length({expr})", 15)), otherwise=_BAD_CHARACTERS)
 
 
 def uscc_class_known(expr: str) -> str:
@@ -178,10 +192,19 @@ def cert_identifier_fault(expr: str) -> str:
     """What is wrong with a bad identifier, as SQL giving a sentence in 中文 that repeats nothing of it."""
     parts = f"len(string_split({expr}, '.'))"
     return _explain(
-        (f"NOT starts_with({expr}, '1.2.156.3005.2.')", "'不以 1.2.156.3005.2. 开头'"),
-        (f"{parts} <> 10", f"'以点分隔是 ' || {parts} || ' 段，应为 10 段'"),
-        (f"NOT {_has_form(expr, CERT_FORM)}", "'各段的长度或字符不符（GB/T 36904）'"),
-        otherwise="'校验位不符（GB/T 36904）'",
+        (
+            f"NOT starts_with({expr}, '1.2.156.3005.2.')",
+            "'不以 1.2.156.3005.2. 开头 / does not begin with 1.2.156.3005.2.'",
+        ),
+        (
+            f"{parts} <> 10",
+            f"'以点分隔是 ' || {parts} || ' 段，应为 10 段 / ' || {parts} || ' parts between dots, 10 expected'",
+        ),
+        (
+            f"NOT {_has_form(expr, CERT_FORM)}",
+            "'各段的长度或字符不符（GB/T 36904） / a part has another length or character than GB/T 36904 says'",
+        ),
+        otherwise=_wrong_check("GB/T 36904"),
     )
 
 
@@ -200,10 +223,13 @@ def party_code_ok(expr: str, today: date) -> str:
 def party_code_fault(expr: str) -> str:
     """What is wrong with a bad code, as SQL giving a sentence in 中文 that repeats nothing of it."""
     return _explain(
-        (f"length({expr}) = 15", "'长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位'"),
-        (f"length({expr}) <> 18", f"'长度是 ' || length({expr}) || ' 位，应为 18 位'"),
-        (f"NOT {_has_form(expr, PARTY_FORM)}", "'含有不允许的字符'"),
-        otherwise="'既不是有效的统一社会信用代码，也不是有效的公民身份号码'",
+        (f"length({expr}) = 15", _OLD_EITHER),
+        (f"length({expr}) <> 18", _wrong_length(f"length({expr})", 18)),
+        (f"NOT {_has_form(expr, PARTY_FORM)}", _BAD_CHARACTERS),
+        otherwise=literal(
+            "既不是有效的统一社会信用代码，也不是有效的公民身份号码，请按证照核对 / "
+            "neither a valid social credit code nor a valid resident number; compare it with the document"
+        ),
     )
 
 
@@ -217,6 +243,17 @@ def _has_form(expr: str, form: str) -> str:
 
 def _explain(*cases: tuple[str, str], otherwise: str) -> str:
     return f"CASE {' '.join(f'WHEN {condition} THEN {sentence}' for condition, sentence in cases)} ELSE {otherwise} END"
+
+
+def _wrong_length(found: str, expected: int, zh: str = "", en: str = "") -> str:
+    return f"'长度是 ' || {found} || ' 位{zh}，应为 {expected} 位 / ' || {found} || ' characters{en}, {expected} expected'"
+
+
+def _wrong_check(standard: str) -> str:
+    return literal(
+        f"校验码不符（{standard}），有字符写错，请按证照核对 / "
+        f"the check character does not fit ({standard}): a character is wrong; compare it with the document"
+    )
 
 
 # --- GB 11643 -----------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ _CLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Rule:
-    """`title` and `title_en` say what a good row has. `fault` is SQL of a 中文 sentence on what is wrong with a row."""
+    """`title` and `title_en` say what a good row has. `fault` is SQL of a sentence on what is wrong with a row, 中文 / English."""
 
     id: str
     level: Level
@@ -62,7 +62,7 @@ class Rule:
     @property
     def reason(self) -> str:
         """SQL of the reason in the row-error file."""
-        return self.fault or literal(f"未通过规则「{self.title}」")
+        return self.fault or literal(f"未通过规则「{self.title}」 / fails the rule: {self.title_en}")
 
 
 def compile_rules(resource: Resource, today: date | None = None, now: datetime | None = None) -> tuple[Rule, ...]:
@@ -209,7 +209,10 @@ def _of_item(item: Item, resource: Resource, today: date) -> Iterator[Rule]:
         )
     elif item.length is not None and not (item.identifier or item.code_table):  # those have a form of their own
         predicate = f"length({column}) <= {item.length}"
-        fault = f"'长度是 ' || length({column}) || ' 个字符，上限 {item.length}'"
+        fault = (
+            f"'长度是 ' || length({column}) || ' 个字符，上限 {item.length} / ' "
+            f"|| length({column}) || ' characters, at most {item.length} fit'"
+        )
         yield rule(
             "length",
             Level.QUARANTINE,
@@ -377,6 +380,10 @@ def _unique(resource: Resource) -> Iterator[Rule]:
         f"{titles}不重复" + ("（旧的一行让位）" if newest else ""),
         f"{names} is unique" + (" (the older row gives way)" if newest else ""),
         "true",
-        fault=literal("与更新的一行主键重复" if newest else "与另一行主键重复"),
+        fault=literal(
+            "与更新的一行主键重复 / a newer row has the same key"
+            if newest
+            else "与另一行主键重复 / another row has the same key"
+        ),
         tolerated=newest,
     )

@@ -7,13 +7,14 @@ value is decided by the rules (`rules.py`); here is only why it came about, but 
 from collections.abc import Sequence
 
 from exchange.catalogue.model import DataType, Item
-from exchange.catalogue.sql import literal, sql_type
+from exchange.catalogue.sql import literal
 
 _HAN = r"[\x{3400}-\x{9fff}\x{20000}-\x{3ffff}]"
 _PRIVATE = r"[\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"
 _RARE = r"[ \x{3000}\x{a0}\x{e000}-\x{f8ff}\x{f0000}-\x{10ffff}]"  # what both of them need
 _BLANK_INSIDE = rf"{_HAN}[ \x{{3000}}\x{{a0}}]+{_HAN}"
 _LOST = "\ufffd"
+_FEW_CODES = 12  # are listed
 ODD_NAME = f"{_BLANK_INSIDE}|{_PRIVATE}"  # what `ordinary_name` must not hold
 
 
@@ -46,15 +47,19 @@ def lost_digits(text: str, otherwise: str) -> str:
     return f"CASE WHEN {scientific} OR regexp_full_match({text}, '[0-9]{{15}}000') THEN {advice} ELSE {otherwise} END"
 
 
-def no_code(item: Item, text: str, table: Sequence[str]) -> str | None:
+def no_code(item: Item, text: str, table: Sequence[str]) -> str:
     """SQL of the sentence for what is no code: perhaps only its leading zeros are lost."""
     widths = {len(code) for code in table}
     padded = [code for code in table if code.startswith("0")]
+    some = f"（{'、'.join(table)}）", f" ({', '.join(table)})"
+    zh, en = some if len(table) <= _FEW_CODES else ("", "")
+    otherwise = literal(
+        f"不是代码表 {item.code_table} 中的代码{zh}，请按代码表填写 / no code of {item.code_table}{en}; use one of its codes"
+    )
     if len(widths) != 1 or not padded:
-        return None
+        return otherwise
     whole = f"lpad({text}, {widths.pop()}, '0')"
     listed = ", ".join(literal(code) for code in padded)
-    otherwise = literal(f"未通过规则「{item.title}是代码表 {item.code_table} 中的代码」")
     lost = "'开头的 0 丢失，应为 ' || {0} || '；请把整列设为文本格式 / lost its leading zero, ' || {0} || ' was meant; make the column text'"
     return f"CASE WHEN length({text}) < length({whole}) AND {whole} IN ({listed}) THEN {lost.format(whole)} ELSE {otherwise} END"
 
@@ -96,7 +101,27 @@ def odd_name(text: str) -> str:
 
 
 def _plain(item: Item) -> str:
-    return literal(f"未通过规则「{item.title}应为 {item.type} 型（{sql_type(item)}）」")
+    match item.type:
+        case DataType.DATE:
+            return literal("应为存在的日期，写成 2022-08-10 / a date of the calendar is expected, written 2022-08-10")
+        case DataType.TIMESTAMP:
+            return literal(
+                "应为存在的日期和时间，写成 2022-08-10 18:10:00 / a date and time is expected, written 2022-08-10 18:10:00"
+            )
+        case DataType.INTEGER:
+            return literal("应为整数，只写数字 / a whole number is expected, digits alone")
+        case _:
+            return literal(_decimals(item))
+
+
+def _decimals(item: Item) -> str:
+    if item.length is None:
+        return "应为数字 / a number is expected"
+    whole, scale = item.length - (item.scale or 0), item.scale or 0
+    return (
+        f"应为数字，整数部分最多 {whole} 位，小数最多 {scale} 位 / "
+        f"a number is expected, of at most {whole} digits before the point and {scale} after it"
+    )
 
 
 def _wrong_date(item: Item, text: str) -> str:
@@ -106,7 +131,7 @@ def _wrong_date(item: Item, text: str) -> str:
         f"THEN '是表格软件的日期序列号，对应 ' || {day} || '；请把整列设为日期格式 / "
         f"a spreadsheet''s serial number for ' || {day} || '; format the column as dates' "
         f"WHEN regexp_full_match({text}, '[0-9]{{4}}[-/.年][0-9]{{1,2}}[-/.月][0-9]{{3,4}}:[0-9]{{2}}(:[0-9]{{2}})?') "
-        "THEN '日期与时间之间缺少空格，应写成 2022-08-10 18:10 / the blank between date and time is missing' "
+        "THEN '日期与时间之间缺少空格，应写成 2022-08-10 18:10 / the blank between date and time is missing: write 2022-08-10 18:10' "
         f"ELSE {_plain(item)} END"
     )
 

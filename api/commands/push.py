@@ -33,7 +33,14 @@ def register(app: typer.Typer) -> None:
 
 def push(
     resource: Annotated[str, typer.Argument(help="资源 / resource id")],
-    file: Annotated[Path, typer.Argument(help="CSV 或 XLSX / a file", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV、XLSX、XLS、JSON Lines、Parquet 或 Arrow，可用 gzip 或 zip 压缩 / a file of one of these, packed or not",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
     mode: Annotated[
         Literal["full", "incremental", "deletions"],
         typer.Option(help="全量、增量（带操作列 U/D）、删除清单 / full, incremental (with an _op column), deletions"),

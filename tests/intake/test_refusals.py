@@ -125,8 +125,8 @@ BAD: list[Bad] = [
         b"person_id,name\nP3,\xff\xff\n",
         1,
         Unreadable,
-        "既不是 UTF-8（第 19 个字节处不符），也不是 GB18030（第 19 个字节",
-        "neither UTF-8",
+        "既不是 UTF-8（第 2 行、第 19 个字节处不符），也不是 GB18030（第 2 行、第 19 个字节",
+        r"neither UTF-8 \(wrong on line 2, byte 19\) nor GB18030 \(wrong on line 2, byte 19\); save it as UTF-8",
     ),
     (
         "UTF-8 with one stray byte, which would be GB18030 mojibake",

@@ -61,8 +61,20 @@ def test_good_rows_pass_bad_rows_wait(house: House) -> None:
     assert kit.failed(verdict) == {"id_number.resident_number": 1, "sex_code.code": 1}
     assert [row for (row,) in accepted(house, push, "_row")] == [n for n in range(1, 61) if n not in (4, 8)]
     assert kit.row_errors(house, push) == [
-        ["4", "公民身份号码", "id_number.resident_number", "校验码不符（GB 11643）", people[3][0]],
-        ["8", "性别", "sex_code.code", "未通过规则「性别是代码表 sex 中的代码」", "7"],
+        [
+            "4",
+            "公民身份号码",
+            "id_number.resident_number",
+            "校验码不符（GB 11643），有字符写错，请按证照核对 / the check character does not fit (GB 11643): a character is wrong; compare it with the document",
+            people[3][0],
+        ],
+        [
+            "8",
+            "性别",
+            "sex_code.code",
+            "不是代码表 sex 中的代码（0、1、2、9），请按代码表填写 / no code of sex (0, 1, 2, 9); use one of its codes",
+            "7",
+        ],
     ]
 
 
@@ -87,12 +99,36 @@ def test_every_kind_of_failure_has_its_rule_and_its_line(house: House) -> None:
     assert kit.row_errors(house, verdict.push_id) == [
         ["2", "编号", "code.required", EMPTY_KEY, ""],
         ["3", "名称", "name.length", "长度是 11 个字符，上限 10", "一二三四五六七八九十一"],
-        ["4", "房间数", "rooms.type", "未通过规则「房间数应为 I 型（BIGINT）」", "3.5"],
-        ["5", "房间数", "rooms.length", "未通过规则「房间数不超过 3 位数字」", "1000"],
-        ["6", "面积", "area.type", "未通过规则「面积应为 N 型（DECIMAL(6,2)）」", "1.234"],
-        ["7", "建成日期", "built.type", "未通过规则「建成日期应为 D 型（DATE）」", "2022-02-30"],
+        ["4", "房间数", "rooms.type", "应为整数，只写数字 / a whole number is expected, digits alone", "3.5"],
+        [
+            "5",
+            "房间数",
+            "rooms.length",
+            "未通过规则「房间数不超过 3 位数字」 / fails the rule: rooms has at most 3 digits",
+            "1000",
+        ],
+        [
+            "6",
+            "面积",
+            "area.type",
+            "应为数字，整数部分最多 4 位，小数最多 2 位 / a number is expected, of at most 4 digits before the point and 2 after it",
+            "1.234",
+        ],
+        [
+            "7",
+            "建成日期",
+            "built.type",
+            "应为存在的日期，写成 2022-08-10 / a date of the calendar is expected, written 2022-08-10",
+            "2022-02-30",
+        ],
         ["8", "是否开放", "open.type", "应为 是 或 否（也可写 1/0、Y/N、TRUE/FALSE、√/×） / yes or no expected", "也许"],
-        ["8", "更新时间", "changed_at.type", "未通过规则「更新时间应为 T 型（TIMESTAMP）」", "昨天"],
+        [
+            "8",
+            "更新时间",
+            "changed_at.type",
+            "应为存在的日期和时间，写成 2022-08-10 18:10:00 / a date and time is expected, written 2022-08-10 18:10:00",
+            "昨天",
+        ],
     ]
 
 
@@ -130,7 +166,7 @@ def test_one_row_that_breaks_a_blocking_rule_rejects_the_push(house: House) -> N
     assert "有 1 行违反阻断规则 dept.small（房间数不超过 100）" in verdict.reasons[0].zh
     assert "break the blocking rule dept.small (at most 100 rooms)" in verdict.reasons[0].en
     assert kit.row_errors(house, verdict.push_id) == [
-        ["102", "房间数、名称", "dept.small", "未通过规则「房间数不超过 100」", "房间数=101；名称=好"]
+        ["102", "房间数、名称", "dept.small", "未通过规则「房间数不超过 100」 / fails the rule: ", "房间数=101；名称=好"]
     ]
 
 

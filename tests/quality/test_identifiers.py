@@ -27,15 +27,41 @@ GOOD_RESIDENT = [
     "932682198501010017",
     "USA110119850101",  # the foreigner's card before 2023-12
 ]
+CHARACTERS = "含有不允许的字符，请按证照核对 / holds a character that does not belong there; compare it with the document"
+BIRTH = (
+    "出生日期不存在、早于 1800 年或在将来，请按证照核对 / "
+    "the date of birth does not exist, is before 1800 or in the future; compare it with the document"
+)
+EITHER = (
+    "长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位 / "
+    "15 characters: an old resident number or an old registration number; 18 expected"
+)
+NEITHER = (
+    "既不是有效的统一社会信用代码，也不是有效的公民身份号码，请按证照核对 / "
+    "neither a valid social credit code nor a valid resident number; compare it with the document"
+)
+
+
+def length(found: int, expected: int) -> str:
+    return f"长度是 {found} 位，应为 {expected} 位 / {found} characters, {expected} expected"
+
+
+def check(standard: str) -> str:
+    return (
+        f"校验码不符（{standard}），有字符写错，请按证照核对 / "
+        f"the check character does not fit ({standard}): a character is wrong; compare it with the document"
+    )
+
+
 BAD_RESIDENT = {
-    "11010119491231002Y": "含有不允许的字符",
-    "11010519490230002X": "出生日期不存在、早于 1800 年或在将来",
-    "820000199001010018": "校验码不符（GB 11643）",
-    "110105194912310020": "校验码不符（GB 11643）",
-    "11010519491231002x": "含有不允许的字符",  # normalising comes first
-    "1101051949123100": "长度是 16 位，应为 18 位",
-    "": "长度是 0 位，应为 18 位",
-    "身份证号码身份证号码身份证号码身份证": "含有不允许的字符",
+    "11010119491231002Y": CHARACTERS,
+    "11010519490230002X": BIRTH,
+    "820000199001010018": check("GB 11643"),
+    "110105194912310020": check("GB 11643"),
+    "11010519491231002x": CHARACTERS,  # normalising comes first
+    "1101051949123100": length(16, 18),
+    "": length(0, 18),
+    "身份证号码身份证号码身份证号码身份证": CHARACTERS,
 }
 
 
@@ -87,13 +113,13 @@ GOOD_USCC = [
     "11100000MB03271699",
 ]
 BAD_USCC = {
-    "914403001922038217": "校验码不符（GB 32100）",
-    "91440300192203821I": "含有不允许的字符",
-    "410800100012345": "长度是 15 位，应为 18 位（疑为旧注册号）",
-    "4108001000123": "长度是 13 位，应为 18 位",
-    "": "长度是 0 位，应为 18 位",
-    "企业企业企业企业企业企业企业企业企业": "含有不允许的字符",
-    "9144030A1922038216": "含有不允许的字符",  # letters in the region
+    "914403001922038217": check("GB 32100"),
+    "91440300192203821I": CHARACTERS,
+    "410800100012345": "长度是 15 位，应为 18 位（疑为旧注册号） / 15 characters, 18 expected (an old registration number?)",
+    "4108001000123": length(13, 18),
+    "": length(0, 18),
+    "企业企业企业企业企业企业企业企业企业": CHARACTERS,
+    "9144030A1922038216": CHARACTERS,  # letters in the region
 }
 
 
@@ -114,16 +140,16 @@ def test_a_forged_inner_digit_passes_the_outer_check_only(connection: DuckDBPyCo
 
 
 BAD_ORG = {
-    "192203820": "校验码不符（GB 11714）",
-    "19220382-1": "长度是 10 位，应为 9 位",  # normalising comes first
-    "19220382Y": "含有不允许的字符",
-    "组织机构代码某某某": "含有不允许的字符",
-    "": "长度是 0 位，应为 9 位",
+    "192203820": check("GB 11714"),
+    "19220382-1": length(10, 9),  # normalising comes first
+    "19220382Y": CHARACTERS,
+    "组织机构代码某某某": CHARACTERS,
+    "": length(0, 9),
 }
 BAD_REGISTRATION = {
-    "91440300192203821": "长度是 17 位，应为 15 位",
-    "41080210001234X": "含有不允许的字符",
-    "": "长度是 0 位，应为 15 位",
+    "91440300192203821": length(17, 15),
+    "41080210001234X": CHARACTERS,
+    "": length(0, 15),
 }
 
 
@@ -152,13 +178,17 @@ GOOD_CERT = [  # in use, as published by their issuers
     "1.2.156.3005.2.11100000000013338W009.11330105002500287C.2025052201.002.0",
 ]
 BAD_CERT = {
-    GOOD_CERT[0][:-1] + "V": "校验位不符（GB/T 36904）",
-    GOOD_CERT[0].replace("403.001", "404.001"): "校验位不符（GB/T 36904）",
-    GOOD_CERT[0].replace(".001.U", ".1.U"): "各段的长度或字符不符（GB/T 36904）",
-    GOOD_CERT[0].removesuffix(".U"): "以点分隔是 9 段，应为 10 段",
-    GOOD_CERT[0].removeprefix("1."): "不以 1.2.156.3005.2. 开头",
-    GOOD_CERT[0].lower(): "各段的长度或字符不符（GB/T 36904）",  # normalising comes first
-    "": "不以 1.2.156.3005.2. 开头",
+    GOOD_CERT[0][:-1] + "V": check("GB/T 36904"),
+    GOOD_CERT[0].replace("403.001", "404.001"): check("GB/T 36904"),
+    GOOD_CERT[0].replace(
+        ".001.U", ".1.U"
+    ): "各段的长度或字符不符（GB/T 36904） / a part has another length or character than GB/T 36904 says",
+    GOOD_CERT[0].removesuffix(".U"): "以点分隔是 9 段，应为 10 段 / 9 parts between dots, 10 expected",
+    GOOD_CERT[0].removeprefix("1."): "不以 1.2.156.3005.2. 开头 / does not begin with 1.2.156.3005.2.",
+    GOOD_CERT[
+        0
+    ].lower(): "各段的长度或字符不符（GB/T 36904） / a part has another length or character than GB/T 36904 says",  # normalising comes first
+    "": "不以 1.2.156.3005.2. 开头 / does not begin with 1.2.156.3005.2.",
 }
 
 
@@ -175,12 +205,12 @@ def test_bad_licence_identifiers_say_why(connection: DuckDBPyConnection) -> None
 
 
 BAD_PARTY = {
-    "914403001922038217": "既不是有效的统一社会信用代码，也不是有效的公民身份号码",
-    "11010519491231002Y": "既不是有效的统一社会信用代码，也不是有效的公民身份号码",  # the alphabet of GB 32100 has a Y
-    "91440300192203821I": "含有不允许的字符",
-    "110105491231002": "长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位",
-    "USA110119850101": "长度是 15 位，分不清是旧身份证号还是旧注册号，应为 18 位",
-    "": "长度是 0 位，应为 18 位",
+    "914403001922038217": NEITHER,
+    "11010519491231002Y": NEITHER,  # the alphabet of GB 32100 has a Y
+    "91440300192203821I": CHARACTERS,
+    "110105491231002": EITHER,
+    "USA110119850101": EITHER,
+    "": length(0, 18),
 }
 
 

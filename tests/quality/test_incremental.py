@@ -63,9 +63,15 @@ def test_rows_that_delete_are_asked_for_their_key_alone(house: House) -> None:
         {"code.required": 1, "name.required": 1, "_op.code": 1},
     )
     assert kit.row_errors(house, verdict.push_id) == [
-        ["2", "名称", "name.required", "未通过规则「名称必填」", ""],
+        ["2", "名称", "name.required", "未通过规则「名称必填」 / fails the rule: name must be there", ""],
         ["4", "编号", "code.required", EMPTY_KEY, ""],
-        ["5", "操作", "_op.code", "未通过规则「操作是代码表 _op 中的代码」", "X"],
+        [
+            "5",
+            "操作",
+            "_op.code",
+            "不是代码表 _op 中的代码（U、D），请按代码表填写 / no code of _op (U, D); use one of its codes",
+            "X",
+        ],
     ]
     way.process(house, verdict.push_id)
     assert pooled(house) == [("A1", "甲甲", 9, 2), ("A3", "丙", 3, 1)]

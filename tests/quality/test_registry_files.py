@@ -65,8 +65,11 @@ def test_jiangsu_has_exactly_222_bad_keys_each_with_its_row_and_reason(house: Ho
     errors = kit.row_errors(house, verdict.push_id, kit.MARKET)
     reasons = Counter(reason for _, _, _, reason, _ in errors)
     assert len(errors) == 222
-    assert reasons.pop("长度是 15 位，应为 18 位（疑为旧注册号）") == 204
-    assert reasons.pop("长度是 13 位，应为 18 位") == 17
+    assert (
+        reasons.pop("长度是 15 位，应为 18 位（疑为旧注册号） / 15 characters, 18 expected (an old registration number?)")
+        == 204
+    )
+    assert reasons.pop("长度是 13 位，应为 18 位 / 13 characters, 18 expected") == 17
     assert sum(reasons.values()) == 1
     with path.open(encoding="utf-8-sig", newline="") as file:
         sent = [row["统一社会信用代码"] for row in csv.DictReader(file)]

@@ -228,8 +228,10 @@ def _refuse_unpaired_quotes(connection: DuckDBPyConnection, text: BinaryIO, shap
         line += above
         if end >= text.seek(0, io.SEEK_END) - 1:
             raise Truncated(
-                f"文件第 {line} 行起的引号直到文件末尾都没有闭合：文件可能被截断，请重新导出并推送",
-                f"a quote opened on line {line} of the file is never closed: the file may be cut off; export and push again",
+                f"文件第 {line} 行起的引号直到文件末尾都没有闭合：该行单元格里可能多了一个引号（请删去或写成两个），"
+                "或文件被截断（请重新导出并推送）",
+                f"a quote opened on line {line} of the file is never closed: a cell of that line may hold a stray quote "
+                "(remove or double it), or the file may be cut off (export and push again)",
                 line=line,
             )
         raise Unreadable(

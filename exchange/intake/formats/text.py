@@ -77,7 +77,8 @@ def _refuse_binary(plain: BinaryIO) -> None:
         at += len(chunk)
 
 
-def _binary(plain: BinaryIO, place: int, code: int) -> Unreadable:
+def _line_of(plain: BinaryIO, place: int) -> int:
+    """On which line of the file the byte at an offset lies, from 1."""
     line, at, carry = 1, 0, b""
     for chunk in chunks(plain):
         piece = carry + chunk[: max(0, place - at)]
@@ -86,6 +87,11 @@ def _binary(plain: BinaryIO, place: int, code: int) -> Unreadable:
         at += len(chunk)
         if at >= place:
             break
+    return line
+
+
+def _binary(plain: BinaryIO, place: int, code: int) -> Unreadable:
+    line = _line_of(plain, place)
     return Unreadable(
         f"文件第 {line} 行（第 {place + 1} 个字节）有控制字符 0x{code:02X}：这不是文本表格，或导出时混入了二进制内容；"
         "请去掉后重新导出，推送 CSV（UTF-8 或 GB18030）或 XLSX",
@@ -112,10 +118,12 @@ def _utf8_breaks_at(plain: BinaryIO) -> int | None:
         except UnicodeDecodeError as error:
             broken_at = at - held + error.start
             if _wide_before(plain, broken_at) >= _SURELY_UTF8:
+                line = _line_of(plain, broken_at)
                 raise Unreadable(
-                    f"是 UTF-8 文本，但第 {broken_at + 1} 个字节处损坏；请重新导出",
-                    f"UTF-8 text, but byte {broken_at + 1} is damaged; export it again",
+                    f"是 UTF-8 文本，但第 {line} 行（第 {broken_at + 1} 个字节）损坏；请重新导出为 UTF-8（CSV UTF-8）",
+                    f"UTF-8 text, but line {line} (byte {broken_at + 1}) is damaged; export it again as UTF-8 (CSV UTF-8)",
                     byte=broken_at + 1,
+                    line=line,
                 ) from None
             return broken_at
         at += len(chunk)
@@ -150,11 +158,15 @@ def _transcode(plain: BinaryIO, copy: BinaryIO, broken_at: int) -> None:
             copy.write(text.encode())
             at += len(chunk)
     except UnicodeDecodeError as error:
+        other = at - held + error.start
+        lines = _line_of(plain, broken_at), _line_of(plain, other)
         raise Unreadable(
-            f"既不是 UTF-8（第 {broken_at + 1} 个字节处不符），也不是 GB18030（第 {at - held + error.start + 1} 个字节处不符）",
-            f"neither UTF-8 (wrong at byte {broken_at + 1}) nor GB18030 (wrong at byte {at - held + error.start + 1})",
+            f"既不是 UTF-8（第 {lines[0]} 行、第 {broken_at + 1} 个字节处不符），"
+            f"也不是 GB18030（第 {lines[1]} 行、第 {other + 1} 个字节处不符）；请另存为 UTF-8（CSV UTF-8）",
+            f"neither UTF-8 (wrong on line {lines[0]}, byte {broken_at + 1}) nor GB18030 (wrong on line {lines[1]}, "
+            f"byte {other + 1}); save it as UTF-8 (CSV UTF-8)",
             utf8=broken_at + 1,
-            gb18030=at - held + error.start + 1,
+            gb18030=other + 1,
         ) from None
     if decoder.getstate()[0]:
         raise _cut("GB18030")
