@@ -10,6 +10,10 @@ from infra.demo import findings as told
 from infra.demo import otherwise
 from infra.demo.findings import Findings
 from pools import authority, merge
+from pools.explain import explain
+from tests.pools.given import entered, pooled
+from tests.pools.test_aliases import BASIS, NEW, OLD, TODAY, recorded
+from tests.pools.test_explain import CIVIL, HEALTH, PEOPLE, POLICE
 from tests.pools.test_parts import built, stocked
 
 
@@ -59,3 +63,26 @@ def test_what_people_s_data_there_is_stays_off_the_file(tmp_path: Path, capsys: 
     }
     assert "金丝" not in text
     assert seen.checks[1]["expected"] == ["金丝雀"]  # the terminal still has it
+
+
+def test_a_number_that_was_changed_is_told_with_who_says_what_under_which(
+    house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entered(house, POLICE, CIVIL, HEALTH, PEOPLE)
+    pooled(house, POLICE, 1, [{"id": NEW, "name": "张三"}])
+    pooled(house, CIVIL, 2, [{"id": OLD, "name": "张叁", "since": "2020-01-01"}])
+    recorded(house)
+    merge.build(house, "people")
+    monkeypatch.setenv("COLUMNS", "160")  # no line is broken
+    told.tell(Findings(histories=[explain(house, "people", OLD)]), tmp_path / "demo.json", 1)
+    out = capsys.readouterr().out
+    assert f"主键别名 alias: {OLD} → {NEW}（changed，自 since {TODAY}，依据 basis：{BASIS}）" in out
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    assert cells == [
+        ["姓名", "张三", "公安局（police，第 1 批起）", NEW],
+        ["name", "", "", ""],
+        ["姓名", "张叁", "民政局（civil，第 2 批起）", OLD],
+        ["name", "", "", ""],
+        ["登记日期", "2020-01-01", "民政局（civil，第 2 批起）", OLD],
+        ["since", "", "", ""],
+    ]
