@@ -16,7 +16,9 @@ app = typer.Typer(no_args_is_help=True, help="授权 / grants")
 def give(
     department: Annotated[str, typer.Argument(help="需求部门代码 / consumer department")],
     target: Annotated[str, typer.Argument(help="base:population、theme:主题库 或 pool:资源 / what")],
-    field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],
+    field: Annotated[
+        list[str], typer.Option(help="字段，可重复；附表写作 附表.字段 / a field, repeat for more; satellite.field")
+    ],
     purpose: Annotated[str, typer.Option(help="用途 / purpose")],
     basis: Annotated[str, typer.Option(help="依据 / legal basis")],
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="有效期至 / valid until")],

@@ -21,9 +21,11 @@ def register(app: typer.Typer) -> None:
 
 def query(
     target: Annotated[str, typer.Argument(help="base:population、theme:主题库 或 pool:资源 / what")],
-    key: Annotated[list[str], typer.Argument(help="主键 / one or more keys")],
+    key: Annotated[list[str], typer.Argument(help="主键，旧号亦可 / one or more keys; an older number will do")],
     department: Annotated[str, typer.Option(help="以哪个部门的授权 / by whose grant")],
-    field: Annotated[list[str], typer.Option(help="字段，可重复 / a field, repeat for more")],
+    field: Annotated[
+        list[str], typer.Option(help="字段，可重复；附表写作 附表.字段 / a field, repeat for more; satellite.field")
+    ],
     purpose: Annotated[str, typer.Option(help="用途 / purpose")],
     as_of: Annotated[str | None, typer.Option(help="历史版本：推送或构建编号 / an earlier version: push or build")] = None,
     as_json: Json = False,

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.demo.otherwise import Otherwise
-from pools.explain import Said
+from pools.explain import Explanation, Said
 from pools.rows import Word
 
 console = Console(highlight=False, soft_wrap=True)
@@ -34,6 +34,7 @@ class Findings:
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     renumbered: list[dict[str, Any]] = field(default_factory=list)
     otherwise: list[Otherwise] = field(default_factory=list)  # the conflicts with their values: for the terminal alone
+    histories: list[Explanation] = field(default_factory=list)  # records under two numbers: as well
 
     def compare(self, what: str, expected: object, seen: object) -> None:
         """One line of the summary; both sides are kept."""
@@ -56,8 +57,8 @@ class Findings:
 
 def write(findings: Findings, path: Path, residents: int, seconds: float) -> None:
     """What was seen, for a file: without what people's data there is in it."""
-    kept = asdict(replace(findings, otherwise=[]))
-    del kept["otherwise"]
+    kept = asdict(replace(findings, otherwise=[], histories=[]))
+    del kept["otherwise"], kept["histories"]
     told = {"residents": residents, "ok": findings.good, "seconds": round(seconds, 1)} | kept
     for check in told["checks"]:
         if "values" in check["what"]:  # people's data is for the terminal's owner, not for a file
@@ -87,15 +88,18 @@ def tell(findings: Findings, path: Path, seconds: float) -> None:
     console.print(table)
     for base in findings.bases:
         console.print(
-            f"{base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
+            f"基础库 base {base['base']}: {base['rows']:,} 条 records，{base['closed']:,} 已注销 closed，{base['conflicts']:,} 冲突 conflicts"
         )
         for name, rows in base["satellites"].items():
             console.print(
-                f"  附表 {name}: {rows['rows']:,} 行 rows，{rows['closed']:,} 已注销 closed，{rows['conflicts']:,} 冲突"
+                f"  附表 satellite {name}: {rows['rows']:,} 行 rows，{rows['closed']:,} 已注销 closed，"
+                f"{rows['conflicts']:,} 冲突 conflicts"
             )
     for made in findings.themes:
         reads = "、".join(f"{name} {rows:,}" for name, rows in made["reads"].items())
         console.print(f"主题库 theme {made['theme']}: {made['rows']:,} 行 rows，读自 made of {reads}")
+    for told in findings.histories:
+        console.print(_history(told))
     console.print(_conflicts(findings.otherwise))
     wrong = [check for check in findings.checks if not check["ok"]]
     console.print(_comparisons([*(check for check in findings.checks if check["ok"]), *wrong]))
@@ -116,24 +120,44 @@ def _comparisons(checks: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _history(found: Explanation) -> Table:
+    """One record that two numbers mean: which stands for which and why, and under which of them each source said what it says."""
+    numbers = "；".join(
+        f"{one.number} → {one.key}（{one.kind}，自 since {one.since}，依据 basis：{one.basis}）" for one in found.numbers
+    )
+    table = Table(title=Text(f"主键别名 alias: {numbers}"), title_justify="left", header_style="bold")
+    for heading in ("字段 field", "说法 said", "来源 source", "当时的号码 under number"):
+        table.add_column(heading, overflow="fold")
+    for each in found.fields:
+        for word in (each.source, *each.others):
+            if word is not None:
+                table.add_row(
+                    *map(Text, (f"{each.title}\n{each.field}", word.value, _whose(word), word.number or found.key))
+                )
+    return table
+
+
 def _conflicts(found: Sequence[Otherwise]) -> Table:
     """Where sources differ: whose word counts and since which batch, who says otherwise, and how often."""
-    table = Table(title="疑义 conflicts, one of each explained", title_justify="left", header_style="bold")
+    table = Table(
+        title="疑义 conflicts: whose word counts by authority (一数一源), who says otherwise; one case of each",
+        title_justify="left",
+        header_style="bold",
+    )
     for title in ("库 base", "字段 field", "以此为准 counts", "另有说法 says otherwise"):
         table.add_column(title, overflow="fold")
     table.add_column("次数\ndiffering", justify="right", no_wrap=True)
     for one in found:
         often = f"{one.counted.differing:,}/{one.counted.compared:,}"
-        words = (
-            f"{word.value}\n{word.provider}（{word.resource}，第 {_batch(word)} 批起）"
-            for word in (one.counts, one.differs)
-        )
+        words = (f"{word.value}\n{_whose(word)}" for word in (one.counts, one.differs))
         table.add_row(Text(one.base.id), Text(f"{one.counted.title}\n{one.field}"), *map(Text, words), often)
     return table
 
 
-def _batch(word: Said | Word) -> object:
-    return getattr(word, "since_batch", word.batch)
+def _whose(word: Said | Word) -> str:
+    since = getattr(word, "since_batch", None)  # of a row under a record, the batch alone is known
+    when = f"第 {word.batch} 批" if since is None else f"第 {since} 批起"
+    return f"{word.provider}（{word.resource}，{when}）"
 
 
 def _short(value: object, *, whole: bool) -> str:

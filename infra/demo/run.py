@@ -218,6 +218,7 @@ class _Demo:
         wanted = {"police_household": None, "civil_marriage": before}  # None: under the record's own number
         compare("变更号码 values: who said so under the old number", wanted, {name: said.get(name) for name in wanted})
         self.findings.renumbered.append(line.as_dict())
+        self.findings.histories.append(explained)
 
     def _evidence(self) -> int:
         with self.house.registry.session() as session:

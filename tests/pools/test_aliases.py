@@ -1,7 +1,10 @@
 """Numbers that stand for another: who may be named by what, what is refused, and what an old number's asker is told."""
 
 import asyncio
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -121,15 +124,44 @@ def test_the_same_again_is_the_same_line_and_another_is_refused(people: House) -
     assert aliases.listed(people, "people") == [second, ended]
 
 
-def test_no_way_leads_back(people: House) -> None:
-    recorded(people, OLD, NEW)
-    second = recorded(people, NEW, OTHER)
+TOMORROW = TODAY + timedelta(days=1)
+
+
+@pytest.mark.parametrize("days", list(product((TODAY, TOMORROW), repeat=3)), ids=str)
+def test_no_way_leads_back(people: House, days: tuple[date, date, date]) -> None:
+    """Whenever its lines begin to count: a circle that closes one day is one."""
+    recorded(people, OLD, NEW, since=days[0])
+    second = recorded(people, NEW, OTHER, since=days[1])
     with pytest.raises(WrongState) as caught:
-        recorded(people, OTHER, OLD)
+        recorded(people, OTHER, OLD, since=days[2])
     assert (caught.value.zh, caught.value.en) == (
         f"别名会绕回原号：新号已经（经 {second.id}）指向这个旧号；请先终止 {second.id}",
         f"that would lead back: the new number stands for the old one already (by {second.id}); end {second.id} first",
     )
+
+
+def test_of_two_that_would_close_a_circle_at_once_one_is_refused(people: House) -> None:
+    def one(pair: tuple[str, str]) -> bool:
+        with suppress(WrongState):
+            recorded(people, *pair)
+            return True
+        return False
+
+    with ThreadPoolExecutor(2) as both:
+        assert sorted(both.map(one, [(OLD, NEW), (NEW, OLD)])) == [False, True]
+    assert len(aliases.listed(people, "people")) == 1
+
+
+def test_the_other_way_round_once_the_first_line_is_ended(people: House) -> None:
+    pooled(people, POLICE, 1, [{"id": OLD, "name": "张三"}])
+    first = recorded(people)
+    merge.build(people, "people")
+    assert explain(people, "people", OLD).key == NEW
+    aliases.end(people, OPERATOR, first.id, "登记反了")
+    recorded(people, NEW, OLD)
+    merge.build(people, "people")
+    found = explain(people, "people", NEW, "name")
+    assert (found.key, found.closed, found.fields[0].value) == (OLD, False, "张三")
 
 
 def test_what_is_not_there_can_not_be_ended(people: House) -> None:
@@ -142,16 +174,40 @@ def test_what_is_not_there_can_not_be_ended(people: House) -> None:
 
 
 def test_an_alias_of_a_day_to_come_counts_from_that_day_on(people: House) -> None:
-    tomorrow = TODAY + timedelta(days=1)
-    line = recorded(people, since=tomorrow)
+    line = recorded(people, since=TOMORROW)
     pooled(people, POLICE, 1, [{"id": OLD, "name": "张三"}])
     built = merge.build(people, "people")
     assert built is not None
     with people.registry.session() as session:
         assert aliases.in_force(people, session, "people") == []
-        [alias] = aliases.in_force(people, session, "people", tomorrow)
-    assert alias == aliases.Alias(line.id, OLD, NEW, "changed", tomorrow)
+        [alias] = aliases.in_force(people, session, "people", TOMORROW)
+    assert alias == aliases.Alias(line.id, OLD, NEW, "changed", TOMORROW)
     assert merge.build(people, "people") is None
+
+
+def test_a_way_leads_as_far_as_its_lines_count_on_the_day(people: House) -> None:
+    """What is answered today stops where a line of a day to come begins; a line that is ended before its day never counts."""
+    pooled(people, POLICE, 1, [{"id": OLD, "name": "张三"}])
+    last, never = make.resident(14), make.resident(15)
+    recorded(people, OLD, NEW)
+    recorded(people, NEW, OTHER, since=TOMORROW)
+    recorded(people, OTHER, last, since=TOMORROW + timedelta(days=1))
+    aliases.end(people, OPERATOR, recorded(people, never, OLD, since=TOMORROW).id, "撤回")
+    with people.registry.session() as session:
+        found = [
+            aliases.meaning(aliases.in_force(people, session, "people", TODAY + timedelta(days=days)), None)
+            for days in (-1, 0, 1, 2)
+        ]
+    assert found == [{}, {OLD: NEW}, {OLD: OTHER, NEW: OTHER}, {OLD: last, NEW: last, OTHER: last}]
+    built = merge.build(people, "people")
+    assert built is not None
+    assert _keys(people, [OLD, NEW, OTHER, last, never], built.id) == [NEW, NEW, None, None, None]
+
+
+def _keys(house: House, numbers: list[str], build: str) -> list[str | None]:
+    """Under which key somebody is answered who asks by each of these, as of a build."""
+    found = IndexReader(house, refresh=0).earlier("base:people", numbers, build).records
+    return [None if (record := found[number]) is None else record.key for number in numbers]
 
 
 def test_the_control_database_and_its_events_hold_no_number(people: House) -> None:

@@ -11,7 +11,7 @@ from exchange import access_log, ranges
 from exchange.callers import Caller
 from exchange.errors import AccessRefused, RequestInvalid, WrongState
 from exchange.house import House
-from exchange.registry.models import Event, KeyConfirmation
+from exchange.registry.models import AccessRecord, Event, KeyConfirmation
 from pools import candidates, likeness, way
 from pools.candidates import Reason
 from pools.explain import explain
@@ -237,6 +237,31 @@ def test_what_can_not_be_confirmed(
     with pytest.raises(error) as caught:
         confirmed.confirm(house, caller, waiting, row, key, reason)
     assert (caught.value.zh, caught.value.en) == (zh.format(push=waiting), en.format(push=waiting))
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [kit.CIVIL, Caller("c-q", make.POLICE, role="quality"), Caller(None, "", person="运维")],
+    ids=["another department", "the quality team", "an operator"],
+)
+def test_nobody_else_says_whose_a_row_is_or_lets_it_in(house: House, waiting: str, stranger: Caller) -> None:
+    """Neither before the pushing department has said it nor after; each refusal is on record, and the row waits."""
+    with pytest.raises(AccessRefused):
+        way.confirm_key(house, stranger, waiting, 1, ZHANG, "核实")
+    confirmed.confirm(house, kit.POLICE, waiting, 1, LI, "核实")
+    with pytest.raises(AccessRefused):
+        way.confirm_key(house, stranger, waiting, 1, ZHANG, "核实")
+    with pytest.raises(AccessRefused):
+        way.release(house, stranger, waiting, ranges.parse("1"), "没错")
+    with house.registry.session() as session:
+        assert confirmed.of_push(house, session, waiting) == {1: LI}
+        bodies = [one.body or {} for one in session.scalars(select(AccessRecord).order_by(AccessRecord.seq))]
+    assert [(one["action"], one["target"], one["department"]) for one in bodies if one["decision"] == "refused"] == [
+        (action, f"push:{waiting}", stranger.department or None)
+        for action in ("quarantine_confirm_key", "quarantine_confirm_key", "quarantine_release")
+    ]
+    [line] = [one for one in acts.listed(house, kit.POLICE, push=waiting) if 1 in one.row_numbers]
+    assert line.state == "waiting"
 
 
 def test_without_a_word_such_a_row_can_not_be_released(house: House, waiting: str) -> None:

@@ -301,3 +301,22 @@ def test_the_door_answers_for_a_theme(served: House) -> None:
         unknown = door.query(door.token(make.TAX), body, "theme/other")
     assert (answer.status_code, answer.json()["records"][0]["values"]) == (200, {"marital_code": "20"})
     assert unknown.status_code == 404
+
+
+def test_a_grant_revoked_between_two_questions_stops_the_second(served: House) -> None:
+    """At a door that has answered, and keeps clients, grants and catalogue in memory; nothing is built in between."""
+    body = {"keys": [LI], "fields": ["marital_code"], "purpose": ASKING, "person": "经办人"}
+    with opened(served) as door:
+        token = door.token(make.TAX)
+        told = [door.query(token, body, "theme/couples")]
+        for owner, target in (
+            (make.CIVIL, "pool:civil_marriage"),
+            (make.CIVIL, "base:population"),
+            (make.TAX, "theme:couples"),
+        ):
+            [grant] = [one for one in grants.list_grants(served, owner) if one.target == target]
+            grants.revoke(served, grant.id)
+            told.append(door.query(token, body, "theme/couples"))
+    assert [answer.status_code for answer in told] == [200, 403, 403, 403]
+    assert [answer.json()["reason"] for answer in told[1:]] == ["theme-stopped", "theme-stopped", "grant-revoked"]
+    assert len(theme.builds(served, "couples")) == 1
