@@ -91,6 +91,15 @@ class Settings(BaseSettings):
     memory_limit: Annotated[ByteSize, Field(description="Memory one engine connection may use.")] = ByteSize(2 * 1024**3)
     threads: Annotated[int, Field(ge=1, description="Threads one engine connection may use.")] = 2
     merge_buckets: Annotated[int, Field(ge=1, description="Key-hash buckets a merge goes through, one at a time.")] = 8
+    merge_touched: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of a base's records up to which a build makes only those anew that its pools touched, and at most "
+            "one bucket's share; 0: every build makes everything anew.",
+        ),
+    ] = 0.10
     quarantine_threshold: Annotated[
         float,
         Field(

@@ -1,7 +1,7 @@
 """What sources say otherwise, counted: per field and losing source, how often it was compared and how often it differed.
 
-Invariant: counts only. `compared` is taken from the very rows that the conflicts are found in, and `differing` from the conflicts
-themselves, so that it adds up to them; kept with the build that found them, where the quality team reads them without the lake.
+Invariant: counts only. `compared` is taken from the golden rows, which say of whom more than one has spoken, and `differing` from the
+conflicts themselves, so that it adds up to them; kept with the build that found them, where the quality team reads them without the lake.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,49 +17,28 @@ from exchange.errors import NotFound
 from exchange.house import House
 from exchange.registry.models import BaseBuild, ConflictCount
 from pools import survivorship
-from pools.survivorship import Source
 
 Facts = list[list[Any]]  # satellite, field, resource, item, compared, differing
 
 
-class Tally:
-    """Counts of one table, bucket by bucket. `satellite`: empty for the base itself."""
-
-    def __init__(self, definition: BaseDefinition, sources: list[Source], satellite: str = "") -> None:
-        self._satellite = satellite
-        self._pairs = [
-            (field, places[:at], places[at])
-            for field in definition.fields
-            for places in [survivorship.speaking(field, sources)]
-            for at in range(1, len(places))
-        ]
-        self._compared = [0] * len(self._pairs)
-
-    def add(self, connection: DuckDBPyConnection, relation: str) -> None:
-        """Count, in one bucket of joined rows, where a source and one above it both say something. Only whether, not what:
-        values are compared once, for the conflicts."""
-        if not self._pairs:
-            return
-        counts = []
-        for field, higher, loser in self._pairs:
-            silent = " * ".join(f"({survivorship.said_column(field, place)} IS NULL)::UTINYINT" for place in higher)
-            counts.append(f"sum(({survivorship.said_column(field, loser)} IS NOT NULL)::UTINYINT * (1 - {silent}))")
-        row = connection.execute(f"SELECT {', '.join(counts)} FROM {relation}").fetchone()
-        assert row is not None  # noqa: S101 - an aggregate always has a row
-        self._compared = [whole + int(count or 0) for whole, count in zip(self._compared, row, strict=True)]
-
-    def facts(self, connection: DuckDBPyConnection, conflicts: str) -> Facts:
-        """What the build carries. `conflicts`: the whole table of them, as a relation."""
-        if not self._pairs:
-            return []
-        found = connection.execute(f"SELECT field, loser, count(*) FROM {conflicts} GROUP BY ALL").fetchall()
-        differing = {(field, loser): count for field, loser, count in found}
-        return [
-            [self._satellite, field.name, said.resource, said.item, compared, differing.get((field.name, loser), 0)]
-            for (field, _, loser), compared in zip(self._pairs, self._compared, strict=True)
-            for said in [field.sources[loser]]
-            if compared
-        ]
+def facts(
+    connection: DuckDBPyConnection, definition: BaseDefinition, relation: str, conflicts: str, satellite: str = ""
+) -> Facts:
+    """What a build carries of one table. `relation`: its golden rows; `satellite`: empty for the base itself."""
+    listed = survivorship.pairs(definition)
+    if not listed:
+        return []
+    counts = ", ".join(f"count(*) FILTER ({survivorship.compared(at)})" for at in range(len(listed)))
+    compared = connection.execute(f"SELECT {counts} FROM {relation}").fetchone()
+    assert compared is not None  # noqa: S101 - an aggregate always has a row
+    found = connection.execute(f"SELECT field, loser, count(*) FROM {conflicts} GROUP BY ALL").fetchall()
+    differing = {(field, loser): count for field, loser, count in found}
+    return [
+        [satellite, field.name, said.resource, said.item, count, differing.get((field.name, loser), 0)]
+        for (field, loser), count in zip(listed, compared, strict=True)
+        for said in [field.sources[loser]]
+        if count
+    ]
 
 
 @dataclass(frozen=True)

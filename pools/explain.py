@@ -380,7 +380,7 @@ def _newest(house: House, base_id: str) -> BaseBuild:
 
 def _golden(house: House, connection: DuckDBPyConnection, built: BaseBuild, key: str) -> Row:
     definition = catalogue.base_at(house, built.base_id, built.base_version)
-    relation = lake.version(merge.table(built.base_id), built.snapshot)
+    relation = merge.rows_of(built)
     found = connection.execute(f"SELECT * FROM {relation} WHERE {survivorship.is_key(definition.key)}", [key])
     names = [column[0] for column in found.description]
     cells = found.fetchone()

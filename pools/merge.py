@@ -1,8 +1,8 @@
 """Merge: pools become golden records, per field the authoritative source wins (一数一源).
 
-Invariant: a build is one lake commit that replaces the base and its conflicts together, so a reader pinned to a build
-never sees a mixture. Memory is bounded by one key-hash bucket. The commit carries its own facts, so a build that was
-killed before it was written down is adopted by the next run instead of being repeated.
+Invariant: a build is one lake commit that changes the base and its conflicts together, so a reader pinned to a build never sees a
+mixture. It makes everything anew, or the keys that its pools touched (`pools/making.py`); what comes out is the same. The commit
+carries its own facts, so a build that was killed before it was written down is adopted by the next run instead of being repeated.
 """
 
 import secrets
@@ -10,30 +10,28 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from duckdb import DuckDBPyConnection
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from exchange import catalogue, events
 from exchange.catalogue.change import same_pool
 from exchange.catalogue.model import BaseDefinition, FieldSource
-from exchange.catalogue.sql import quoted
 from exchange.errors import AgedOut, NotFound
 from exchange.house import House
 from exchange.intake.pushes import CHINA
 from exchange.progress import Progress, silent
 from exchange.registry.models import BaseBuild, Department, PoolCommit, Push, Resource
-from pools import aliases, authority, contested, lake, links, pool, registered, renumber, satellites, survivorship
-from pools.aliases import Alias
+from pools import aliases, authority, contested, lake, links, making, pool, registered, satellites, survivorship, touched
+from pools.golden import Last
+from pools.satellites import Inputs
 from pools.survivorship import Source
-
-Inputs = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class BuildView:
     """A build of a base. `rows` counts every key, the `closed` ones included; `unjoined`, by resource, rows whose older number
-    (组织机构代码, 注册号) joins no key, or more than one."""
+    (组织机构代码, 注册号) joins no key, or more than one. `built`: whole, and then why (`because`), or only the keys that were
+    `touched`, and how many those are (pools/touched.py); None: made before that was told."""
 
     id: str
     base_id: str
@@ -48,6 +46,9 @@ class BuildView:
     authority_on: date
     satellites: dict[str, dict[str, int]]
     links: dict[str, dict[str, Any]]
+    built: str | None
+    because: str | None
+    touched: int | None
     built_at: datetime
 
     def as_dict(self) -> dict[str, object]:
@@ -85,14 +86,23 @@ def build(house: House, base_id: str, progress: Progress = silent, on: date | No
             "aliases": mark,
             "authority_on": day.isoformat(),
         }
-        linked = links.targets(house, session, definition)
+        of_day = definition.on(day)
+        task = making.Task(
+            definition=of_day,
+            table=table(base_id),
+            conflicts=conflict_table(base_id),
+            sources=lambda wanted: sources_of(house, of_day, wanted),
+            numbers=numbers,
+            facts=facts,
+            linked=links.targets(house, session, definition),
+            last=_last(house, last),
+            because=touched.whole_because(house, session, of_day, facts, last, older_numbers=older),
+        )
         done = lake.commit(
             house,
             author=_author(base_id),
             receipt=_new_id(session),
-            work=lambda connection: _Merge(
-                house, connection, definition.on(day), last, numbers, facts, linked, progress
-            ).run(),
+            work=lambda connection: making.make(house, connection, task, progress),
         )
         return _view(_record(session, base_id, done))
 
@@ -159,6 +169,11 @@ def table(base_id: str) -> str:
     return f"base_{base_id}"
 
 
+def rows_of(built: BaseBuild) -> str:
+    """The rows of a base as a build left them, each with the number of the build that it is of; SQL after FROM."""
+    return survivorship.seen(lake.version(table(built.base_id), built.snapshot), built.number)
+
+
 def conflict_table(base_id: str) -> str:
     """The lake table of the conflicts of a base's newest build."""
     return f"base_{base_id}_conflict"
@@ -207,89 +222,20 @@ def sources_of(house: House, definition: BaseDefinition, inputs: Inputs) -> list
     ]
 
 
-class _Merge:
-    """One build inside its lake transaction, bucket by bucket."""
-
-    def __init__(
-        self,
-        house: House,
-        connection: DuckDBPyConnection,
-        definition: BaseDefinition,
-        last: BaseBuild | None,
-        numbers: list[Alias],
-        facts: lake.Facts,
-        linked: dict[str, links.Target | None],
-        progress: Progress,
-    ) -> None:
-        self.house = house
-        self.linked = linked
-        self.connection = connection
-        self.definition = definition
-        self.numbers = registered.Numbers(connection, definition, sources_of(house, definition, facts["inputs"]), numbers)
-        self.sources = self.numbers.sources
-        self.buckets = house.settings.merge_buckets
-        self.facts = facts
-        self.progress = progress
-        self.tally = contested.Tally(definition, self.sources)
-        self.last: tuple[BaseDefinition, int] | None = None
-        self.previous: tuple[BaseDefinition, str] | None = None
-        if last is not None:
-            before = authority.definition_of(house, last)
-            was = lake.version(table(definition.id), last.snapshot)
-            self.last = (before, last.snapshot)
-            self.previous = (before, renumber.before(connection, was, before.key, numbers))
-
-    def run(self) -> lake.Facts:
-        counts = {"rows": 0, "closed": 0, "conflicts": 0}
-        definition = self.definition
-        columns = survivorship.base_columns(definition)
-        self.numbers.keep()
-        with (
-            lake.replacing(self.connection, table(definition.id), columns, definition.key) as base,
-            lake.replacing(
-                self.connection, conflict_table(definition.id), survivorship.CONFLICT_COLUMNS, "key"
-            ) as conflict,
-        ):
-            for bucket in range(self.buckets):
-                self.progress("merge", bucket, self.buckets)
-                for name, count in self._bucket(bucket, base, conflict).items():
-                    counts[name] += count
-        self.progress("merge", self.buckets, self.buckets)
-        return self.facts | counts | {"unjoined": self.numbers.unjoined} | self._parts()
-
-    def _parts(self) -> lake.Facts:
-        """What goes with the base in the same commit: its satellites, where its links lead, what was contested."""
-        built, conflicting = (f"lake.{quoted(name(self.definition.id))}" for name in (table, conflict_table))
-        merging = satellites.Merging(
-            self.house, self.connection, self.definition, self.last, self.numbers.listed, self.facts
-        )
-        return {
-            "satellites": merging.run(built),
-            "links": links.count(self.connection, self.definition, built, self.linked, self.buckets),
-            "contested": self.tally.facts(self.connection, conflicting) + merging.contested,
-        }
-
-    def _bucket(self, bucket: int, base: str, conflict: str) -> dict[str, int]:
-        definition, joined = self.definition, "temp.joined"
-        predicates = [source.in_bucket(bucket, self.buckets) for source in self.sources]
-        self._run(f"CREATE TEMP TABLE joined AS {survivorship.joined(definition, self.sources, predicates)}")
-        opened = self._run(
-            f"INSERT INTO {base} {survivorship.winners(definition, self.sources, joined, self.facts['number'])}"
-        )
-        differing = survivorship.conflicts(definition, self.sources, joined)
-        conflicts = self._run(f"INSERT INTO {conflict} {differing}") if differing else 0
-        self.tally.add(self.connection, joined)
-        gone = 0
-        if self.previous is not None:
-            before, previous = self.previous
-            predicate = lake.in_bucket(before.key, bucket, self.buckets, split_by_it=True)
-            gone = self._run(f"INSERT INTO {base} {survivorship.closed(definition, before, previous, joined, predicate)}")
-        self._run("DROP TABLE temp.joined")
-        return {"rows": opened + gone, "closed": gone, "conflicts": conflicts}
-
-    def _run(self, statement: str) -> int:
-        row = self.connection.execute(statement).fetchone()
-        return int(row[0]) if row else 0
+def _last(house: House, built: BaseBuild | None) -> Last | None:
+    """What the next build needs to know of the one before it."""
+    if built is None:
+        return None
+    return Last(
+        authority.definition_of(house, built),
+        built.number,
+        built.snapshot,
+        built.inputs,
+        built.rows,
+        built.closed,
+        built.conflicts,
+        built.satellites,
+    )
 
 
 def _readable(

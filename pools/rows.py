@@ -67,7 +67,7 @@ def _rows(
         otherwise.setdefault((conflict["key"], conflict["field"]), []).append(conflict)
     shown = []
     for row in sorted(rows, key=lambda row: str(row[satellites.ROW_KEY])):
-        definition, seen = made(row["_build"])
+        definition, seen = made(row["_build"] or newest.number)
         fields = next(each.fields for each in definition.satellites if each.id == satellite.id)
         told = tuple(_field(each, row, seen, otherwise.get((row[satellites.ROW_KEY], each.name), [])) for each in fields)
         shown.append(RowExplained(satellite.id, satellite.title, row["_closed"], told))

@@ -15,8 +15,10 @@ from exchange import catalogue, keys
 from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Satellite
 from exchange.catalogue.sql import quoted
 from exchange.house import House
-from pools import aliases, contested, lake, pool, renumber, survivorship
+from pools import aliases, contested, golden, lake, part, pool, renumber
 from pools.aliases import Alias
+from pools.golden import Golden, Last
+from pools.part import Listed, Part
 from pools.survivorship import Source
 
 ROW_KEY = "row_key"  # the parent's key and the row's own, in one text
@@ -57,8 +59,8 @@ class RowSource(Source):
     own: tuple[str, ...] = ()
     moved: bool = False  # rows of other numbers are among them
 
-    def in_bucket(self, bucket: int, buckets: int) -> str:
-        return lake.in_bucket(self.parent, bucket, buckets, split_by_it=pool.bucket_item(self.resource) == self.parent)
+    def within(self, part: Part) -> str:
+        return part.of(self.parent, split_by_it=pool.bucket_item(self.resource) == self.parent)
 
     @property
     def one_row_a_key(self) -> bool:
@@ -125,117 +127,81 @@ def readable(house: House, definition: BaseDefinition, inputs: Inputs) -> bool:
 
 
 class Merging:
-    """All satellites of one build, inside its lake transaction, once the base itself is there."""
+    """All satellites of one build, inside its lake transaction."""
 
     def __init__(
         self,
         house: House,
         connection: DuckDBPyConnection,
         definition: BaseDefinition,
-        before: tuple[BaseDefinition, int] | None,
+        last: Last | None,
         numbers: Sequence[Alias],
-        facts: lake.Facts,
+        inputs: Inputs,
     ) -> None:
-        self.house, self.connection, self.definition, self.facts = house, connection, definition, facts
-        self.buckets = house.settings.merge_buckets
-        self.before = before
-        self.numbers = numbers
-        self.contested: contested.Facts = []
+        self.house, self.connection, self.definition, self.inputs = house, connection, definition, inputs
+        self.last, self.numbers = last, numbers
+        self.golden = {each.id: self._golden(each) for each in definition.satellites}
 
-    def run(self, parents: str) -> dict[str, dict[str, int]]:
+    def whole(self, parents: str) -> dict[str, golden.Counts]:
         """Merge them all; rows, closed, conflicts and rows of nobody of each. `parents`: the base as it is being built."""
         self._drop_retired()
-        return {each.id: self._one(each, parents) for each in self.definition.satellites}
+        buckets = part.buckets(self.house.settings.merge_buckets)
+        return {
+            each.id: self.golden[each.id].whole(self._sources(each, self.inputs), self._before(each), buckets, parents)
+            for each in self.definition.satellites
+        }
 
-    def _one(self, satellite: Satellite, parents: str) -> dict[str, int]:
-        base, name = as_base(self.definition, satellite), table(self.definition.id, satellite.id)
-        inputs = sources_of(self.house, satellite, self.facts["inputs"])
-        sources = [_keyed(self.connection, source, self.numbers) for source in inputs]
-        previous = self._previous(satellite)
-        told = _without_keys(base, satellite)
-        tally = contested.Tally(told, sources, satellite.id)
-        counts = {"rows": 0, "closed": 0, "conflicts": 0, "orphans": 0}
-        with (
-            lake.replacing(self.connection, name, survivorship.base_columns(base), self.definition.key) as rows,
-            lake.replacing(
-                self.connection,
-                conflict_table(self.definition.id, satellite.id),
-                survivorship.CONFLICT_COLUMNS,
-                "key",
-            ) as conflict,
-        ):
-            for bucket in range(self.buckets):
-                found = self._bucket(bucket, base, told, sources, parents, tally, rows, conflict)
-                found["closed"] = self._closed(bucket, base, previous, rows)
-                self._run("DROP TABLE temp.joined_rows")
-                found["rows"] += found["closed"]
-                counts = {each: count + found[each] for each, count in counts.items()}
-        conflicting = f"lake.{quoted(conflict_table(self.definition.id, satellite.id))}"
-        self.contested += tally.facts(self.connection, conflicting)
+    def nobody(self, touched: dict[str, Listed], parents: str, inputs: Inputs) -> golden.Counts:
+        """How many rows under the touched keys of each satellite are nobody's, as of some inputs and the base of then."""
+        return {
+            each.id: self.golden[each.id].nobody(self._sources(each, inputs), touched[each.id], parents)
+            for each in self.definition.satellites
+            if each.id in touched
+        }
+
+    def remake(self, touched: dict[str, Listed], parents: str, nobody: golden.Counts) -> dict[str, golden.Counts]:
+        """Merge the rows under the touched keys anew, once the base is there. `nobody`: as the last build had them."""
+        assert self.last is not None  # noqa: S101 - the caller has what it touches since then
+        counts = dict(self.last.satellites)
+        for each in self.definition.satellites:
+            if each.id in touched:
+                one = self.golden[each.id]
+                before = golden.Before(one.base, self.last.version(one.table))  # by the same definition and numbers as now
+                found = one.remake(self._sources(each, self.inputs), before, touched[each.id], parents)
+                found["orphans"] += counts[each.id]["orphans"] - nobody[each.id]
+                counts[each.id] = found
         return counts
 
-    def _bucket(
-        self,
-        bucket: int,
-        base: BaseDefinition,
-        told: BaseDefinition,
-        sources: list[Source],
-        parents: str,
-        tally: contested.Tally,
-        rows: str,
-        conflict: str,
-    ) -> dict[str, int]:
-        if not sources:
-            self._run("CREATE TEMP TABLE joined_rows (_key VARCHAR)")
-            return {"rows": 0, "conflicts": 0, "orphans": 0}
-        joined, key = "temp.joined_rows", self.definition.key
-        predicates = [source.in_bucket(bucket, self.buckets) for source in sources]
-        self._run(f"CREATE TEMP TABLE joined_rows AS {survivorship.joined(base, sources, predicates)}")
-        said = survivorship.speaking(base.fields[0], sources)
-        parent = f"COALESCE({', '.join(survivorship.said_column(base.fields[0], place) for place in said)})"
-        there = lake.in_bucket(key, bucket, self.buckets, split_by_it=True)
-        held = f"SELECT 1 FROM {parents} b WHERE {there} AND b.{quoted(key)} = {parent}"
-        orphans = self._run(f"DELETE FROM {joined} WHERE NOT EXISTS ({held})")
-        listed = ", ".join(quoted(name) for name in survivorship.base_columns(base))
-        winners = survivorship.winners(base, sources, joined, self.facts["number"])
-        opened = self._run(
-            f"INSERT INTO {rows} SELECT * REPLACE ({lake.bucket_of(key)} AS _bucket) FROM ({winners}) w({listed})"
-        )
-        differing = survivorship.conflicts(told, sources, joined)
-        conflicts = self._run(f"INSERT INTO {conflict} {differing}") if differing else 0
-        tally.add(self.connection, joined)
-        return {"rows": opened, "conflicts": conflicts, "orphans": orphans}
+    def facts(self) -> contested.Facts:
+        """What was contested, as the build carries it."""
+        return [line for name, one in self.golden.items() for line in one.facts(name)]
 
-    def _previous(self, satellite: Satellite) -> tuple[BaseDefinition, str] | None:
+    def _golden(self, satellite: Satellite) -> Golden:
+        base, named = as_base(self.definition, satellite), (self.definition.id, satellite.id)
+        told = _without_keys(base, satellite)
+        return Golden(self.connection, base, told, table(*named), conflict_table(*named), self.definition.key)
+
+    def _sources(self, satellite: Satellite, inputs: Inputs) -> list[Source]:
+        return [_keyed(self.connection, source, self.numbers) for source in sources_of(self.house, satellite, inputs)]
+
+    def _before(self, satellite: Satellite) -> golden.Before | None:
         """The rows there were before. A satellite that is keyed otherwise now begins anew."""
-        if self.before is None:
+        if self.last is None:
             return None
-        definition, snapshot = self.before
+        definition = self.last.definition
         had = next((each for each in definition.satellites if each.id == satellite.id), None)
         if had is None or had.key != satellite.key:
             return None
-        was = lake.version(table(definition.id, satellite.id), snapshot)
-        return as_base(definition, had), _renumbered(self.connection, was, definition.key, self.numbers)
-
-    def _closed(self, bucket: int, base: BaseDefinition, previous: tuple[BaseDefinition, str] | None, rows: str) -> int:
-        """The rows that no source has any more."""
-        if previous is None:
-            return 0
-        had, was = previous
-        there = lake.in_bucket(self.definition.key, bucket, self.buckets, split_by_it=True)
-        return self._run(f"INSERT INTO {rows} {survivorship.closed(base, had, was, 'temp.joined_rows', there)}")
+        was = self.last.version(table(definition.id, satellite.id))
+        return golden.Before(as_base(definition, had), _renumbered(self.connection, was, definition.key, self.numbers))
 
     def _drop_retired(self) -> None:
         """A satellite that the definition no longer has is not there from this build on."""
         kept = {each.id for each in self.definition.satellites}
-        for each in self.before[0].satellites if self.before is not None else ():
+        for each in self.last.definition.satellites if self.last is not None else ():
             if each.id not in kept:
                 for name in (table, conflict_table):
-                    self._run(f"DROP TABLE IF EXISTS lake.{quoted(name(self.definition.id, each.id))}")
-
-    def _run(self, statement: str) -> int:
-        row = self.connection.execute(statement).fetchone()
-        return int(row[0]) if row else 0
+                    self.connection.execute(f"DROP TABLE IF EXISTS lake.{quoted(name(self.definition.id, each.id))}")
 
 
 def _without_keys(base: BaseDefinition, satellite: Satellite) -> BaseDefinition:

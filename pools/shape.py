@@ -157,7 +157,7 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
     if built.aged_at is not None:
         raise merge.aged_out(house, session, built)
     definition = authority.definition_of(house, built)
-    relation = lake.version(merge.table(name), built.snapshot)
+    relation = merge.rows_of(built)
     lines = None if built.aliases is None else lake.version(aliases.table(name), built.snapshot)
     made = _Made(house, session, built)
     with lake.opened(house) as connection:
@@ -183,7 +183,8 @@ def _base_shape(house: House, session: Session, name: str, version: str | None) 
 
 
 def _under(connection: DuckDBPyConnection, made: "_Made", definition: BaseDefinition, satellite: Satellite) -> Under:
-    relation = lake.version(satellites.table(definition.id, satellite.id), made.built.snapshot)
+    written = lake.version(satellites.table(definition.id, satellite.id), made.built.snapshot)
+    relation = survivorship.seen(written, made.built.number)
 
     def origins(then: BaseDefinition) -> Origins:
         return {field.name: field.sources for each in then.satellites if each.id == satellite.id for field in each.fields}

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from exchange.catalogue.model import BaseDefinition, BaseField, Item, Resource
 from exchange.catalogue.sql import literal, quoted, sql_type
 from pools import lake, pool
+from pools.part import Part
 
 # What every base row carries beside key and fields: closed (gone from every source), and the number of the build whose
-# inputs its values and pointers come from (for a closed row: the last build that still saw it).
+# inputs its values and pointers come from: for a closed row, the last one that still saw it. An open row is of the very build
+# that is read, whichever wrote it: NULL, so that a build need not touch what is as it was (`seen`).
 OWN_COLUMNS = {"_closed": "BOOLEAN", "_build": "INTEGER", "_bucket": "UTINYINT"}
+# And what the sources said of it that does not count, by pair (`pairs`): a bit where a source and one above it both said something,
+# in as many words as it takes, and what those said that said otherwise; so that one pass over the pools is enough.
+WORD = 63
+OTHERWISE = {"_otherwise": "STRUCT(pair USMALLINT, said VARCHAR)[]"}
 CONFLICT_COLUMNS = {
     "key": "VARCHAR",
     "field": "VARCHAR",
@@ -33,9 +39,9 @@ class Source:
     relation: str
     key_item: str
 
-    def in_bucket(self, bucket: int, buckets: int) -> str:
-        """Predicate: the rows whose key is in this bucket."""
-        return lake.in_bucket(self.key_item, bucket, buckets, split_by_it=pool.bucket_item(self.resource) == self.key_item)
+    def within(self, part: Part) -> str:
+        """Predicate: the rows whose key is one of these."""
+        return part.of(self.key_item, split_by_it=pool.bucket_item(self.resource) == self.key_item)
 
     @property
     def one_row_a_key(self) -> bool:
@@ -58,12 +64,36 @@ def pointer(name: str) -> str:
     return f"{name}__src"
 
 
-def base_columns(definition: BaseDefinition) -> dict[str, str]:
-    """Columns of a base table and their types."""
+def base_columns(definition: BaseDefinition, told: BaseDefinition | None = None) -> dict[str, str]:
+    """Columns of a base table and their types. `told`: the same with those fields alone in which sources can differ; None: in all."""
+    return _said_of(definition) | OWN_COLUMNS | dict.fromkeys(_words(told or definition), "BIGINT") | OTHERWISE
+
+
+def _said_of(definition: BaseDefinition) -> dict[str, str]:
+    """Key and fields, and of each whose word it is."""
     columns = {definition.key: "VARCHAR", pointer(definition.key): "UTINYINT"}
     for field in definition.fields:
         columns |= {field.name: field_type(field), pointer(field.name): "UTINYINT"}
-    return columns | OWN_COLUMNS
+    return columns
+
+
+def pairs(definition: BaseDefinition) -> list[tuple[BaseField, int]]:
+    """Each field with each place but the first: where a source may say otherwise. A pair is known by its number in this list."""
+    return [(field, place) for field in definition.fields for place in range(1, len(field.sources))]
+
+
+def compared(pair: int) -> str:
+    """Predicate: in this row, both said something."""
+    return f"(_compared_{pair // WORD} & {1 << pair % WORD}) <> 0"
+
+
+def _words(definition: BaseDefinition) -> list[str]:
+    return [f"_compared_{word}" for word in range(-(-len(pairs(definition)) // WORD))]
+
+
+def seen(relation: str, build: int) -> str:
+    """The rows of a base or a satellite as a build left them, each with the number of the build that it is of; SQL after FROM."""
+    return f"(SELECT * REPLACE (coalesce(_build, {build}) AS _build) FROM {relation})"
 
 
 def is_key(column: str) -> str:
@@ -95,16 +125,12 @@ def said_column(field: BaseField, place: int) -> str:
     return quoted(said_name(field, place))
 
 
-def joined(definition: BaseDefinition, sources: list[Source], predicates: list[str]) -> str:
-    """Every key of any source with everything that was said of it."""
-    parts = [
-        f"({candidates(definition, source, predicate)}) s{place}"
-        for place, (source, predicate) in enumerate(zip(sources, predicates, strict=True))
-    ]
-    return "SELECT * FROM " + parts[0] + "".join(f" FULL JOIN {part} USING ({_KEY})" for part in parts[1:])
+def joined(said: list[str]) -> str:
+    """Every key of any source with everything that was said of it. `said`: the candidates of each source, as relations."""
+    return f"SELECT * FROM {said[0]}" + "".join(f" FULL JOIN {part} USING ({_KEY})" for part in said[1:])
 
 
-def winners(definition: BaseDefinition, sources: list[Source], relation: str, build: int) -> str:
+def winners(definition: BaseDefinition, told: BaseDefinition, sources: list[Source], relation: str) -> str:
     """The golden rows of a joined relation, columns in the order of `base_columns`."""
     known = " ".join(
         f"WHEN {_known_column(definition, source)} THEN {_key_place(definition, source)}" for source in sources
@@ -117,22 +143,63 @@ def winners(definition: BaseDefinition, sources: list[Source], relation: str, bu
         whens = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places)
         which = f"CASE {whens} END::UTINYINT" if places else "NULL::UTINYINT"
         columns += [f"{chosen} AS {quoted(field.name)}", f"{which} AS {quoted(pointer(field.name))}"]
-    return f"SELECT {', '.join(columns)}, false, {build}, {lake.bucket_of(_KEY)} FROM {relation}"
+    listed = ", ".join(quoted(name) for name in _said_of(definition))
+    beside = ", ".join([*_compared(told, sources), _otherwise(told, sources)])
+    return (
+        f"SELECT {listed}, false, NULL::INTEGER, {lake.bucket_of(_KEY)}, {beside} "
+        f"FROM (SELECT *, {', '.join(columns)} FROM {relation})"
+    )
 
 
-def conflicts(definition: BaseDefinition, sources: list[Source], relation: str) -> str | None:
-    """One row per key, field and losing source with another value than the winner's; None when nothing can differ."""
-    found = [
-        _conflict(field, places, at)
-        for field in definition.fields
-        for places in [speaking(field, sources)]
-        for at in range(1, len(places))
+def conflicts(definition: BaseDefinition, relation: str) -> str | None:
+    """One row per key, field and losing source with another value than the winner's, out of golden rows; None when nothing can
+    differ. The winner of a conflict is the one of the field: whoever stands highest and says something."""
+    listed = pairs(definition)
+    if not listed:
+        return None
+    fields = ", ".join(literal(field.name) for field, _ in listed)
+    losers = ", ".join(str(place) for _, place in listed)
+    values = " ".join(f"WHEN {at} THEN {quoted(field.name)}::VARCHAR" for at, (field, _) in enumerate(listed))
+    places = " ".join(f"WHEN {at} THEN {quoted(pointer(field.name))}" for at, (field, _) in enumerate(listed))
+    return (
+        f"SELECT {quoted(definition.key)} AS key, ([{fields}])[o.pair + 1] AS field, CASE o.pair {places} END AS winner, "
+        f"([{losers}])[o.pair + 1]::UTINYINT AS loser, CASE o.pair {values} END AS winner_value, o.said AS loser_value "
+        f"FROM (SELECT *, unnest(_otherwise) AS o FROM {relation} WHERE _otherwise IS NOT NULL)"
+    )
+
+
+def _compared(definition: BaseDefinition, sources: list[Source]) -> list[str]:
+    """The words of bits: it says something, and one above it does, whose word then counts."""
+    bits: dict[int, list[str]] = {}
+    for at, field, place in _heard(definition, sources):
+        both = f"{said_column(field, place)} IS NOT NULL AND {quoted(pointer(field.name))} < {place}"
+        bits.setdefault(at // WORD, []).append(f"(({both})::BIGINT << {at % WORD})")
+    return [f"{' | '.join(bits.get(word, ['0::BIGINT']))} AS {name}" for word, name in enumerate(_words(definition))]
+
+
+def _otherwise(definition: BaseDefinition, sources: list[Source]) -> str:
+    """What is said otherwise than what counts, by pair; NULL in most rows, and then nothing is looked at twice."""
+    kind = OTHERWISE["_otherwise"]
+    differs = [  # NULL on either side is no conflict, and who is the highest to speak differs from nobody
+        (at, f"{said_column(field, place)} <> {quoted(field.name)}", said_column(field, place))
+        for at, field, place in _heard(definition, sources)
     ]
-    return " UNION ALL ".join(f"{select} FROM {relation} WHERE {where}" for select, where in found) or None
+    if not differs:
+        return f"NULL::{kind}"
+    each = ", ".join(f"CASE WHEN {test} THEN {{pair: {at}, said: {said}::VARCHAR}} END" for at, test, said in differs)
+    some = " OR ".join(test for _, test, _ in differs)
+    return f"CASE WHEN {some} THEN list_filter([{each}], lambda one: one IS NOT NULL)::{kind} END"
 
 
-def closed(definition: BaseDefinition, before: BaseDefinition, previous: str, relation: str, predicate: str) -> str:
-    """The rows of the base before whose keys no source has any more: kept with their last values."""
+def _heard(definition: BaseDefinition, sources: list[Source]) -> list[tuple[int, BaseField, int]]:
+    """The pairs of which both are there at all: number, field and place."""
+    return [
+        (at, field, place) for at, (field, place) in enumerate(pairs(definition)) if place in speaking(field, sources)[1:]
+    ]
+
+
+def closed(definition: BaseDefinition, told: BaseDefinition, before: BaseDefinition, previous: str, predicate: str) -> str:
+    """The rows of the base before that no source has any more: kept with their last values. `predicate`: which those are."""
     had = {field.name: field for field in before.fields}
     columns = [quoted(before.key), quoted(pointer(before.key))]
     for field in definition.fields:
@@ -144,10 +211,8 @@ def closed(definition: BaseDefinition, before: BaseDefinition, previous: str, re
                 quoted(pointer(field.name)),
             ]
     listed = ", ".join(f"{value} AS {quoted(name)}" for value, name in zip(columns, base_columns(definition), strict=False))
-    return (
-        f"SELECT {listed}, true, _build, _bucket FROM {previous} p "
-        f"WHERE {predicate} AND NOT EXISTS (SELECT 1 FROM {relation} j WHERE j.{_KEY} = p.{quoted(before.key)})"
-    )
+    silent = ", ".join([*(f"0::BIGINT AS {word}" for word in _words(told)), "NULL AS _otherwise"])
+    return f"SELECT {listed}, true, _build, _bucket, {silent} FROM {previous} p WHERE {predicate}"
 
 
 def speaking(field: BaseField, sources: list[Source]) -> list[int]:
@@ -172,18 +237,6 @@ def _key_place(definition: BaseDefinition, source: Source) -> int:
 
 def _known_column(definition: BaseDefinition, source: Source) -> str:
     return quoted(f"{definition.key}:{_key_place(definition, source)}")
-
-
-def _conflict(field: BaseField, places: list[int], at: int) -> tuple[str, str]:
-    said = [said_column(field, place) for place in places]
-    higher, loser = said[:at], said[at]
-    winner = f"COALESCE({', '.join(higher)})"
-    which = " ".join(f"WHEN {said_column(field, place)} IS NOT NULL THEN {place}" for place in places[:at])
-    select = (
-        f"SELECT {_KEY} AS key, {literal(field.name)} AS field, CASE {which} END::UTINYINT AS winner, "
-        f"{places[at]}::UTINYINT AS loser, {winner}::VARCHAR AS winner_value, {loser}::VARCHAR AS loser_value"
-    )
-    return select, f"{loser} <> {winner}"  # NULL on either side is no conflict
 
 
 def _newest(source: Source, value: str) -> str:

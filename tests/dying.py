@@ -84,7 +84,9 @@ STEPS = {
         alias, (*(f"pools/{name}.py" for name in ("aliases", "renumber", "registered", "merge", "index")), *LAKE)
     ),
     "confirm a key": Step(confirm_key, ("quality/confirmed.py", "pools/release.py", "pools/way.py", *LAKE)),
-    "build": Step(merge.build, ("pools/merge.py", *LAKE)),
+    "build": Step(
+        merge.build, (*(f"pools/{name}.py" for name in ("merge", "making", "golden", "touched", "satellites")), *LAKE)
+    ),
     "swap a pool": Step(index.swap, ("pools/index.py", *LAKE)),
     "swap a base": Step(index.swap, ("pools/index.py", *LAKE)),
     "build a theme": Step(theme.build, ("pools/theme.py", "exchange/access_log.py", *LAKE)),

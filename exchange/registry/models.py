@@ -307,6 +307,9 @@ class BaseBuild(Base):
     links: Mapped[Json] = mapped_column(
         server_default=text("'{}'")
     )  # {field: {resolved, unresolved, builds: {base: build}}}
+    built: Mapped[str | None]  # whole or touched (pools/touched.py); None: whole, made before that was told
+    because: Mapped[str | None]  # why it was made whole
+    touched: Mapped[int | None] = mapped_column(BigInteger)  # keys made anew where not all were
     built_at: Mapped[datetime] = mapped_column(server_default=func.now())
     aged_at: Mapped[datetime | None]  # as of a pool's version
     __table_args__ = (UniqueConstraint("base_id", "number"),)

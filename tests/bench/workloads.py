@@ -1,73 +1,24 @@
 """The workloads. Each has `prepare` (not timed), `ours`, `compared`, a shape in words and a reach (None: none set yet)."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
 from exchange import catalogue
 from exchange.callers import Caller
-from exchange.databases import Databases
 from exchange.house import House
 from exchange.intake import landing
 from exchange.intake.parcel import Declaration
-from exchange.registry import migrate
-from exchange.seal import Seal, new_digest
-from exchange.settings import read_settings
-from infra import postgres
-from pools import lake, merge, pool
+from exchange.seal import new_digest
+from pools import pool
 from quality import expectations, gate
 from tests import make
-from tests.bench import on_pandas
+from tests.bench import merging, on_pandas
 from tests.bench.clock import timed
-
-Details = dict[str, Any] | None
-
-
-class Workload(Protocol):
-    """What the harness needs."""
-
-    compared_with: str
-    reach: float | None  # ratio of seconds, ours to the other's
-    reach_mb: int | None  # resident memory of ours
-    rows: int
-
-    def shape(self, scale: int) -> str: ...
-
-    def prepare(self, scale: int, folder: Path) -> Details: ...
-
-    def ours(self, scale: int, folder: Path) -> Details: ...
-
-    def compared(self, scale: int, folder: Path) -> Details: ...
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[House]:
-    """A house in the bench's folder, made on first use."""
-    settings = read_settings(_env_file=None, data=folder / "var", keys=folder / "keys")
-    seal = Seal.create(settings.key_folder)
-    with postgres.running(settings, seal):
-        migrate(Databases.find(settings, seal), seal, settings)
-        house = House.open(settings)
-        lake.prepare(house)
-        try:
-            yield house
-        finally:
-            house.registry.close()
-
-
-WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-# A valid, distinct resident number for every i below 18,250,000, in SQL: born 1955 + i days, sequence from the rest.
-RESIDENT = (
-    "SELECT i, p || substr('10X98765432', 1 + ("
-    + " + ".join(f"{weight} * substr(p, {place}, 1)::int" for place, weight in enumerate(WEIGHTS, start=1))
-    + ") % 11, 1) AS id FROM (SELECT i, '410802' || strftime(DATE '1955-01-01' + (i % 18250)::int, '%Y%m%d')"
-    " || lpad((i // 18250 + 1)::varchar, 3, '0') AS p FROM range({rows}) t(i))"
-)
+from tests.bench.house import RESIDENT, Details, Workload, opened
 
 
 def write_people(rows: int, path: Path, *, moved: int = 0) -> None:
@@ -237,61 +188,4 @@ class Gate:
         return on_pandas.judge(folder / "people.csv")
 
 
-@dataclass(frozen=True)
-class Merge:
-    """Three pools of one base merged, provenance on every field, conflicts counted, committed."""
-
-    compared_with: str = "hand-written full-join SQL, values and source pointers only"
-    reach: float | None = None
-    reach_mb: int | None = None
-    rows: int = 300_000
-
-    def shape(self, scale: int) -> str:
-        return f"3 sources x {scale:,} rows, {scale:,} keys"
-
-    def prepare(self, scale: int, folder: Path) -> Details:
-        with opened(folder) as house:
-            resources = [nine_columns() | {"id": name} for name in ("police", "civil", "health")]
-            fields = ["name", "sex_code", "ethnicity_code", "birth_date", "household_address", "mobile"]
-            names = [entry["id"] for entry in resources]
-            base = {
-                "id": "population",
-                "title": "人口",
-                "key": "id_number",
-                "key_identifier": "resident_number",
-                "key_sources": [f"{name}.id_number" for name in names],
-                "fields": [{"name": field, "sources": [f"{name}.{field}" for name in names]} for field in fields],
-            }
-            make.write_catalogue(folder / "catalogue", resources=resources, bases=[base])
-            catalogue.load(house, folder / "catalogue")
-            for name in names:
-                write_people(scale, folder / f"{name}.csv")
-                push_id = land(house, name, folder / f"{name}.csv", scale, 1)
-                gate.check(house, push_id)
-                pool.admit(house, push_id)
-        return None
-
-    def ours(self, scale: int, folder: Path) -> Details:
-        with opened(folder) as house:
-            started = time.perf_counter()
-            built = merge.build(house, "population")
-            assert built is not None
-            return {"seconds": time.perf_counter() - started, "rows": built.rows, "conflicts": built.conflicts}
-
-    def compared(self, scale: int, folder: Path) -> Details:
-        fields = ["name", "sex_code", "ethnicity_code", "birth_date", "household_address", "mobile"]
-        values = ", ".join(
-            f"coalesce(a.{f}, b.{f}, c.{f}) AS {f}, "
-            f"CASE WHEN a.{f} IS NOT NULL THEN 0 WHEN b.{f} IS NOT NULL THEN 1 WHEN c.{f} IS NOT NULL THEN 2 END::UTINYINT AS {f}__src"
-            for f in fields
-        )
-        with opened(folder) as house, house.lake() as connection:
-            started = time.perf_counter()
-            connection.execute(
-                f"COPY (SELECT id_number, {values} FROM lake.pool_police a FULL JOIN lake.pool_civil b USING (id_number) "
-                f"FULL JOIN lake.pool_health c USING (id_number)) TO '{folder}/joined.parquet'"
-            )
-            return {"seconds": time.perf_counter() - started}
-
-
-WORKLOADS: dict[str, Workload] = {"push": Push(), "next_push": NextPush(), "gate": Gate(), "merge": Merge()}
+WORKLOADS: dict[str, Workload] = {"push": Push(), "next_push": NextPush(), "gate": Gate()} | merging.WORKLOADS

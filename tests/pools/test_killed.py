@@ -55,6 +55,16 @@ def accepted(house: House, batch: int) -> str:
     return push
 
 
+def accepted_little(house: House, batch: int) -> str:
+    """A push that changes three people's phones and takes one away, or brings it back: a build of it is made in part."""
+    people = [
+        [make.resident(n), f"人{n}", "1", f"138{batch % 2 if n < 13 else 0}{n:07}"] for n in range(10, 48 - batch % 2)
+    ]
+    push = kit.land(house, "police_household", HEADER, people, batch=batch)
+    assert gate.check(house, push).decision == "accepted"
+    return push
+
+
 @pytest.fixture
 def city(house: House) -> House:
     """Civil affairs has pooled its people: some the police know too, with other phones."""
@@ -215,6 +225,18 @@ def walk(house: House, stages: tuple[Stage, ...], prepare: Callable[[House, int]
 
 def test_at_every_eighteenth_line_of_pooling_merging_and_swapping(city: House) -> None:
     walk(city, (ADMIT, SWAP_POOL, BUILD, SWAP_BASE), accepted, every=18)
+
+
+def test_at_every_ninth_line_of_a_build_in_part(city: House) -> None:
+    def prepared(house: House, batch: int) -> str:
+        push = accepted_little(house, batch)
+        pool.admit(house, push)
+        return push
+
+    walk(city, (BUILD,), prepared, every=9)
+    with city.registry.session() as session:
+        made = session.scalars(select(BaseBuild.built)).all()
+    assert made.count("touched") > made.count("whole")
 
 
 def test_at_every_few_lines_of_the_whole_way(city: House) -> None:

@@ -7,9 +7,11 @@ from collections import Counter
 from datetime import date, datetime
 from typing import Any, Protocol
 
+from sqlalchemy import select
+
 from exchange.catalogue.model import BaseDefinition, BaseField, DataType, Resource
 from exchange.house import House
-from exchange.registry.models import BaseBuild
+from exchange.registry.models import BaseBuild, ConflictCount
 from pools import aliases, authority, lake, merge, satellites
 from pools.contested import contested
 from pools.explain import explain
@@ -139,7 +141,10 @@ class EngineCity:
             shown[f"{field.name} from"] = None if place is None else field.sources[place].resource
         return shown | {"closed": "yes" if row["_closed"] else None}
 
-    def _made_by(self, number: int) -> BaseDefinition:
+    def _made_by(self, number: int | None) -> BaseDefinition:
+        """By which definition a row was made: a closed one by that of the build it names."""
+        if number is None:
+            return authority.definition_of(self.house, self._last())
         with self.house.registry.session() as session:
             return authority.definition_of(self.house, merge.build_numbered(session, self.definition.id, number))
 
@@ -167,6 +172,61 @@ class EngineCity:
             found = connection.execute(f"SELECT * FROM lake.{table} ORDER BY {order}")
             names = [column[0] for column in found.description]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+class TouchedCity(EngineCity):
+    """The real thing, where every build makes as few keys anew as it may."""
+
+    def __init__(self, house: House, definition: BaseDefinition, resources: list[Resource]) -> None:
+        super().__init__(with_settings(house, merge_touched=1, merge_buckets=1), definition, resources)
+
+
+class TwinCity(TouchedCity):
+    """The same, and beside it a twin of the base, made whole every time, that must be the same in every row and every count."""
+
+    def __init__(self, house: House, definition: BaseDefinition, resources: list[Resource]) -> None:
+        super().__init__(house, definition, resources)
+        self.whole = with_settings(house, merge_touched=0)
+        self.twin = definition.model_copy(update={"id": f"{definition.id}_twin"})
+        self.twin_aliases: dict[str, str] = {}
+        given.entered(house, self.twin)
+
+    def alias(self, old: str, new: str, *resources: str) -> None:
+        super().alias(old, new, *resources)
+        self.twin_aliases[old] = given.aliased(self.house, self.twin.id, old, new, *resources)
+
+    def end_alias(self, old: str) -> None:
+        super().end_alias(old)
+        aliases.end(self.house, given.OPERATOR, self.twin_aliases.pop(old), "登记有误")
+
+    def build(self, on: str | None = None) -> None:
+        built = merge.build(self.house, self.definition.id, on=_day(on))
+        twin = merge.build(self.whole, self.twin.id, on=_day(on))
+        assert (built is None) == (twin is None)
+        if built is None or twin is None:
+            return
+        assert twin.built == "whole"
+        assert self._everything(built) == self._everything(twin)
+
+    def _everything(self, view: merge.BuildView) -> dict[str, Any]:
+        """All that a build left, but its own name and how it was made."""
+        one = ("id", "base_id", "snapshot", "built", "because", "touched", "built_at", "links")
+        with self.house.registry.session() as session:
+            counted = session.scalars(select(ConflictCount).where(ConflictCount.build_id == view.id)).all()
+        found: dict[str, Any] = {name: value for name, value in view.as_dict().items() if name not in one}
+        found["links"] = {name: (link["resolved"], link["unresolved"]) for name, link in view.links.items()}
+        found["contested"] = sorted((c.satellite, c.field, c.resource_id, c.item, c.compared, c.differing) for c in counted)
+        found["base"] = self._rows(merge.table(view.base_id), "ALL")
+        found["conflict"] = self._rows(merge.conflict_table(view.base_id), "ALL")
+        for each in self.definition.satellites:
+            found[each.id] = self._rows(satellites.table(view.base_id, each.id), "ALL")
+            found[f"{each.id} conflict"] = self._rows(satellites.conflict_table(view.base_id, each.id), "ALL")
+        return found
+
+
+def with_settings(house: House, **settings: object) -> House:
+    """The same house, set otherwise."""
+    return House(house.settings.model_copy(update=settings), house.seal, house.databases, house.registry)
 
 
 class ReferenceCity:

@@ -15,8 +15,9 @@ import pytest
 
 from exchange.catalogue.model import BaseDefinition, BaseField, DataType, FieldSource, Resource
 from exchange.house import House
+from pools import pool, touched
 from tests.pools.given import item, resource
-from tests.spec.merge.cities import City, EngineCity, ReferenceCity
+from tests.spec.merge.cities import City, EngineCity, ReferenceCity, TouchedCity
 
 POLICE = resource("police", (item("id"), item("name"), item("mobile")), ("id",), "公安局")
 HEALTH = resource(
@@ -61,14 +62,24 @@ PEOPLE = BaseDefinition(
 Make = Callable[[BaseDefinition, list[Resource]], City]
 
 
-@pytest.fixture(params=["engine", "reference"])
+@pytest.fixture(params=["engine", pytest.param("touched", marks=pytest.mark.slow), "reference"])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Makes a city on one of the two."""
+    """Makes a city on one of the three: the engine, the engine where it makes only what it must anew, and the reference."""
     if request.param == "reference":
         yield ReferenceCity
-    else:
-        house: House = request.getfixturevalue("house")
-        yield lambda definition, resources: EngineCity(house, definition, resources)
+        return
+    house: House = request.getfixturevalue("house")
+    if request.param == "touched":
+        request.getfixturevalue("in_place")
+    kind = TouchedCity if request.param == "touched" else EngineCity
+    yield lambda definition, resources: kind(house, definition, resources)
+
+
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pools change in place, and bases in part, however small they are."""
+    monkeypatch.setattr(pool, "SMALL", 1e9)
+    monkeypatch.setattr(touched, "MOST_REPLACED", 1e9)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from exchange.house import House
 from tests import make as numbers
 from tests.drawn import Row
 from tests.pools.given import item, resource
-from tests.spec.merge.cities import City, EngineCity, ReferenceCity
+from tests.spec.merge.cities import City, EngineCity, ReferenceCity, TwinCity
 
 KEYS = [str(n) for n in range(1, 7)]
 CODES = [numbers.uscc(n) for n in range(1, 5)]
@@ -67,8 +67,13 @@ cell = st.sampled_from(["甲", "乙", "丙", None])
 
 
 @st.composite
-def worlds(draw: st.DrawFn, kinds: tuple[Kind, ...] = (PEOPLE, ENTITIES), taken: Iterator[int] = count()) -> World:
-    """A base, the resources that feed it, and what happens: pushes and builds in some order, a build at the end."""
+def worlds(
+    draw: st.DrawFn, kinds: tuple[Kind, ...] = (PEOPLE, ENTITIES), taken: Iterator[int] = count(), *, steady: bool = False
+) -> World:
+    """A base, the resources that feed it, and what happens: pushes and builds in some order, a build at the end.
+
+    `steady`: after a first build of all of them nothing but rows changes, so that builds may be made in part.
+    """
     prefix, kind = f"g{next(taken)}", draw(st.sampled_from(kinds))
     resources = [_resource(draw, f"{prefix}_{place}", place, kind) for place in range(draw(st.integers(1, 4)))]
     pairs = [(entry.id, column) for entry in resources for column in COLUMNS]
@@ -84,13 +89,25 @@ def worlds(draw: st.DrawFn, kinds: tuple[Kind, ...] = (PEOPLE, ENTITIES), taken:
         satellites=(_satellite(draw, resources, pairs),) if draw(st.booleans()) else (),
     )
     stands_for: dict[str, str] = {}
+    if steady:
+        build = _build(draw)
+        opening = [_push(draw, entry, kind) for entry in resources]
+        opening += [_step(draw, resources, stands_for, kind, ["alias"]) for _ in range(draw(st.integers(0, 2)))]
+        pushes = st.sampled_from(resources)
+        then = [draw(st.sampled_from([build, None])) or _push(draw, draw(pushes), kind) for _ in range(6)]
+        return definition, resources, [*opening, build, *then, build], kind
     between = [_step(draw, resources, stands_for, kind) for _ in range(draw(st.integers(0, 7)))]
     return definition, resources, [*(_push(draw, entry, kind) for entry in resources[:2]), *between, _build(draw)], kind
 
 
-def _step(draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str], kind: Kind) -> Step:
+STEPS = ["push", "push", "build", "build", "alias", "alias", "end"]
+
+
+def _step(
+    draw: st.DrawFn, resources: list[Resource], stands_for: dict[str, str], kind: Kind, steps: list[str] = STEPS
+) -> Step:
     """A push, a build, an alias, or the end of one; `stands_for` is what stands so far."""
-    what = draw(st.sampled_from(["push", "push", "build", "build", "alias", "alias", "end"]))
+    what = draw(st.sampled_from(steps))
     if what == "build":
         return _build(draw)
     if what == "end" and stands_for:
@@ -190,10 +207,10 @@ def _push(draw: st.DrawFn, entry: Resource, kind: Kind) -> Step:
     return methodcaller("push", entry.id, rows)
 
 
-def agree(house: House, world: World) -> None:
+def agree(world: World, engine: EngineCity) -> None:
     """Both go the same way and say the same after every build."""
     definition, resources, steps, kind = world
-    engine, reference = EngineCity(house, definition, resources), ReferenceCity(definition, resources)
+    reference = ReferenceCity(definition, resources)
     for step in steps:
         for city in (engine, reference):
             step(city)
@@ -211,16 +228,35 @@ def agree(house: House, world: World) -> None:
 QUIET = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large)
 
 
+EACH = settings(max_examples=10, deadline=None, suppress_health_check=QUIET, phases=(Phase.explicit, Phase.generate))
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+
+
 @pytest.mark.timeout(900)
-@settings(max_examples=10, deadline=None, suppress_health_check=QUIET, phases=(Phase.explicit, Phase.generate))
+@EACH
 @given(world=worlds())
 def test_engine_and_reference_agree(house: House, world: World) -> None:
-    agree(house, world)
+    agree(world, EngineCity(house, *world[:2]))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+@MANY
 @given(world=worlds())
 def test_engine_and_reference_agree_on_many(house: House, world: World) -> None:
-    agree(house, world)
+    agree(world, EngineCity(house, *world[:2]))
+
+
+@pytest.mark.timeout(900)
+@EACH
+@given(world=worlds((PEOPLE,), steady=True))
+def test_what_is_made_in_part_is_what_is_made_whole(house: House, in_place: None, world: World) -> None:
+    agree(world, TwinCity(house, *world[:2]))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@MANY
+@given(world=worlds((PEOPLE,), steady=True))
+def test_what_is_made_in_part_is_what_is_made_whole_on_many(house: House, in_place: None, world: World) -> None:
+    agree(world, TwinCity(house, *world[:2]))
