@@ -248,7 +248,7 @@ def test_engine_and_reference_agree_on_many(house: House, world: World) -> None:
 
 
 @pytest.mark.timeout(900)
-@EACH
+@settings(EACH, max_examples=3)
 @given(world=worlds((PEOPLE,), steady=True))
 def test_what_is_made_in_part_is_what_is_made_whole(house: House, in_place: None, world: World) -> None:
     agree(world, TwinCity(house, *world[:2]))
