@@ -25,7 +25,7 @@ WHOLE, TOUCHED = "whole", "touched"
 Inputs = dict[str, dict[str, Any]]
 
 # Every touched build leaves small files and deleted rows behind it, which every reader pays for; so the base is written whole
-# again after so many, or when so large a share of its rows was replaced. Measured: docs/adr/0015-touched-keys.md.
+# again after so many, or when so large a share of its rows was replaced. The same bounds as a pool's (pools/pool.py).
 MOST_IN_A_ROW = 16
 MOST_REPLACED = 0.30
 

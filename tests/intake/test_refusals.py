@@ -133,8 +133,8 @@ BAD: list[Bad] = [
         "person_id,name,住址\nP1,欧阳,某某市某某区某某街道\nP2,x\xff,\n".encode().replace(b"\xc3\xbf", b"\x81\x40"),
         2,
         Unreadable,
-        "是 UTF-8 文本，但第 68 个字节",
-        "UTF-8 text, but byte 68",
+        "是 UTF-8 文本，但第 3 行（第 68 个字节）损坏",
+        r"UTF-8 text, but line 3 \(byte 68\) is damaged",
     ),
     ("a PDF", b"%PDF-1.7\n", 1, Unreadable, "像是PDF 文件", "looks like a PDF file"),
     (

@@ -140,7 +140,7 @@ def test_a_number_with_a_sign_is_left_as_it_is(house: House) -> None:
         "2",
         "待处理",
         "编号",
-        "编号：长度是 8 个字符，上限 6",
+        "编号：长度是 8 个字符，上限 6 / 8 characters, at most 6 fit",
     ]
 
 
@@ -151,7 +151,7 @@ def test_returned_rows_say_so_and_released_ones_are_gone(house: House) -> None:
     acts.return_rows(house, kit.POLICE, push, parse("4"))
     way.release(house, kit.POLICE, push, parse("2"), "属实")
     assert [row[1:] for row in table_of(fetched(house, push))[1:]] == [
-        ["A3", "坏", "3", "3", "待处理", "说明", "说明：未通过规则「不坏」 / fails the rule: "],
+        ["A3", "坏", "3", "3", "待处理", "说明", "说明：未通过规则「不坏」 / fails the rule: is not bad"],
         [
             "A4",
             "坏",
@@ -159,7 +159,7 @@ def test_returned_rows_say_so_and_released_ones_are_gone(house: House) -> None:
             "4",
             "已退回",
             "房间数、说明",
-            "说明：未通过规则「不坏」 / fails the rule: ；房间数：应为整数，只写数字 / a whole number is expected, digits alone",
+            "说明：未通过规则「不坏」 / fails the rule: is not bad；房间数：应为整数，只写数字 / a whole number is expected, digits alone",
         ],
     ]
 

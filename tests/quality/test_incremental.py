@@ -63,7 +63,7 @@ def test_rows_that_delete_are_asked_for_their_key_alone(house: House) -> None:
         {"code.required": 1, "name.required": 1, "_op.code": 1},
     )
     assert kit.row_errors(house, verdict.push_id) == [
-        ["2", "名称", "name.required", "未通过规则「名称必填」 / fails the rule: name must be there", ""],
+        ["2", "名称", "name.required", "未通过规则「名称必填」 / fails the rule: name is given", ""],
         ["4", "编号", "code.required", EMPTY_KEY, ""],
         [
             "5",
