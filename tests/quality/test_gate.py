@@ -166,7 +166,13 @@ def test_one_row_that_breaks_a_blocking_rule_rejects_the_push(house: House) -> N
     assert "有 1 行违反阻断规则 dept.small（房间数不超过 100）" in verdict.reasons[0].zh
     assert "break the blocking rule dept.small (at most 100 rooms)" in verdict.reasons[0].en
     assert kit.row_errors(house, verdict.push_id) == [
-        ["102", "房间数、名称", "dept.small", "未通过规则「房间数不超过 100」 / fails the rule: at most 100 rooms", "房间数=101；名称=好"]
+        [
+            "102",
+            "房间数、名称",
+            "dept.small",
+            "未通过规则「房间数不超过 100」 / fails the rule: at most 100 rooms",
+            "房间数=101；名称=好",
+        ]
     ]
 
 
@@ -288,7 +294,13 @@ def test_rows_that_gave_way_to_newer_ones_do_not_count_against_the_threshold(hou
     rows = [["1", f"第{n}", "", "", "", "", f"2026-01-{n:02} 00:00:00"] for n in range(1, 21)]
     verdict = gate.check(house, kit.land(house, "place", HEADER, rows))
     assert (verdict.decision, verdict.accepted_rows, names(house, verdict.push_id)) == ("accepted", 1, ["第20"])
-    assert kit.row_errors(house, verdict.push_id)[0] == ["1", "编号", "key.unique", "与更新的一行主键重复 / a newer row has the same key", "1"]
+    assert kit.row_errors(house, verdict.push_id)[0] == [
+        "1",
+        "编号",
+        "key.unique",
+        "与更新的一行主键重复 / a newer row has the same key",
+        "1",
+    ]
 
 
 def test_only_rows_that_are_otherwise_good_are_duplicates(house: House) -> None:
