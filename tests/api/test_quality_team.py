@@ -129,6 +129,6 @@ def test_the_correction_file_is_handed_out_over_http(house: House) -> None:
         headers = bearer(door.token(make.POLICE))
         whole = door.http.get(f"/v1/pushes/{push}/row-errors?form=csv", headers=headers)
         book = door.http.get(f"/v1/pushes/{push}/row-errors?form=xlsx", headers=headers)
-    assert whole.content.decode("utf-8-sig").splitlines()[1].startswith("U,A2,金丝雀,2,待处理,房间数,房间数：")
+    assert whole.content.decode("utf-8-sig").splitlines()[1].startswith('U,A2,金丝雀,2,待处理,房间数,"房间数：应为整数')
     assert (whole.headers["content-type"], whole.headers["cache-control"]) == ("text/csv; charset=utf-8", "no-store")
     assert book.content.startswith(b"PK")

@@ -10,7 +10,12 @@ PERSON = "410802199001011234"
 WRONG: list[tuple[list[str], str, str, str]] = [
     # typed                          command            中文                                        English
     (["push"], "exchange push", "缺少参数 RESOURCE（资源）", "argument RESOURCE is missing"),
-    (["push", "r"], "exchange push", "缺少参数 FILE（CSV 或 XLSX）", "argument FILE is missing"),
+    (
+        ["push", "r"],
+        "exchange push",
+        "缺少参数 FILE（CSV、XLSX、XLS、JSON Lines、Parquet 或 Arrow，可用 gzip 或 zip 压缩）",
+        "argument FILE is missing",
+    ),
     (
         ["push", "r", f"/no/{PERSON}.csv"],
         "exchange push",
