@@ -248,7 +248,7 @@ def test_engine_and_reference_agree_on_many(house: House, world: World) -> None:
 
 
 @pytest.mark.timeout(900)
-@settings(EACH, max_examples=3)
+@settings(EACH, max_examples=3, derandomize=True)
 @given(world=worlds((PEOPLE,), steady=True))
 def test_what_is_made_in_part_is_what_is_made_whole(house: House, in_place: None, world: World) -> None:
     agree(world, TwinCity(house, *world[:2]))
@@ -256,7 +256,7 @@ def test_what_is_made_in_part_is_what_is_made_whole(house: House, in_place: None
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@MANY
+@settings(MANY, max_examples=20, derandomize=True)
 @given(world=worlds((PEOPLE,), steady=True))
 def test_what_is_made_in_part_is_what_is_made_whole_on_many(house: House, in_place: None, world: World) -> None:
     agree(world, TwinCity(house, *world[:2]))
