@@ -132,7 +132,7 @@ def test_a_new_catalogue_is_read_within_seconds(town: Town) -> None:
     catalogue.load(town.house, CATALOGUE)
     took = until(lambda: "push_police_household" in town.client.dags())
     known = catalogue.current(town.house)
-    assert len(town.client.dags()) == 1 + len(known.resources) + len(known.bases) + len(known.themes) == 26
+    assert len(town.client.dags()) == 1 + len(known.resources) + len(known.bases) + len(known.themes) == 29
     assert took < 30
 
 
