@@ -72,7 +72,7 @@ def built(house: House) -> State:
 
 
 BUILD = Stage("build a theme", lambda _: "couples", theme.build, (built,), 5)
-SWAP = Stage("swap a theme", lambda _: THEME, index.swap, (swapped(THEME),), 5)
+SWAP = Stage("swap a theme", lambda _: THEME, index.swap, (swapped(THEME),), 3)
 REFRESH = Stage("refresh", lambda _: "couples", way.refresh, (built, swapped(THEME)), 5)
 
 
