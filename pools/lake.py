@@ -129,7 +129,9 @@ def _commit_once(house: House, author: str, receipt: str, work: Work) -> Commit:
         )
         connection.execute("COMMIT")  # a connection closed without it rolls back
         row = connection.execute("SELECT id FROM lake.last_committed_snapshot()").fetchone()
-        return Commit(receipt, row[0] if row else 0, facts)
+        # a transaction that changed nothing is no snapshot, and could not be found by its name again: no work may be such
+        assert row is not None and row[0] is not None, "the work of a commit changed nothing"  # noqa: S101, PT018
+        return Commit(receipt, row[0], facts)
 
 
 def expire(house: House, *, keep: set[int], before: datetime) -> int:

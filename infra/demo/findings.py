@@ -104,7 +104,8 @@ def tell(findings: Findings, path: Path, seconds: float) -> None:
     wrong = [check for check in findings.checks if not check["ok"]]
     console.print(_comparisons([*(check for check in findings.checks if check["ok"]), *wrong]))
     total = len(findings.checks)
-    verdict = "[bold green]全部相符 all as expected[/]" if not wrong else f"[bold red]{len(wrong)} 处不符 differ[/]"
+    verdict = "[bold green]全部相符 all as expected[/]" if findings.checks else "[bold red]没有核对 nothing was compared[/]"
+    verdict = f"[bold red]{len(wrong)} 处不符 differ[/]" if wrong else verdict
     console.print(f"{total - len(wrong)}/{total} 项核对 comparisons: {verdict}，{seconds:.0f} s → {path}")
 
 

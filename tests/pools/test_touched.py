@@ -87,6 +87,13 @@ def test_a_closed_record_names_the_build_that_saw_it_last(city: House) -> None:
     assert explain(city, "people", "15").closed
 
 
+def test_a_push_that_changes_nothing_is_a_build_of_its_own_all_the_same(city: House) -> None:
+    before = base(city, "id, name, tel, _closed")
+    pooled(city, POLICE, 2, police())
+    assert way(city) == ("touched", None, 0)
+    assert base(city, "id, name, tel, _closed") == before
+
+
 def test_all_that_came_since_the_last_build_is_taken_together(city: House) -> None:
     pooled(city, POLICE, 2, police(_3="乙"))
     pooled(city, POLICE, 3, police(_3="丙", _4=None))
