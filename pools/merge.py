@@ -61,7 +61,7 @@ def build(house: House, base_id: str, progress: Progress = silent, on: date | No
     Returns None when there is nothing to do: no input and no alias changed since the last build, or no source has pooled
     anything yet (`waits`). One source is enough: a key is there when any of them has it, so a source to come only adds. While a pool
     is still of another key or type than the catalogue in force, the base goes on under the definition it was built by.
-    `on`: the day whose orders of authority and lines of aliases count; None: today.
+    `on`: the day whose orders of authority count; None: today. (Lines of aliases count by today's.)
 
     Raises:
         NotFound: no such base.
@@ -73,10 +73,10 @@ def build(house: House, base_id: str, progress: Progress = silent, on: date | No
         _adopt_orphan(house, session, base_id)
         last = last_build(session, base_id)
         definition, inputs = _readable(house, session, definition, last)
-        day = on or authority.today(session)
-        numbers = aliases.in_force(house, session, base_id, day)
+        numbers = aliases.in_force(house, session, base_id)
         older = any(registered.has_older(definition, source) for source in sources_of(house, definition, inputs))
         mark = aliases.digest(numbers, older_numbers=older)
+        day = on or authority.today(session)
         if not _worth_building(definition, inputs, mark, last, day):
             return None
         facts = {
